@@ -1,0 +1,5 @@
+"""`python -m hapair` is the `hapair` command."""
+
+from hapair.cli.main import main
+
+main()

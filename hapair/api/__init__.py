@@ -1,0 +1,1 @@
+"""Runtime socket, statistics, metrics."""

@@ -1,0 +1,1 @@
+"""Balancing algorithms, one per file, without I/O."""

@@ -1,0 +1,1 @@
+"""node.toml: positions, values, cross-checks."""

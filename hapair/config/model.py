@@ -1,0 +1,271 @@
+"""What node.toml means, as frozen values: the leaf that every room may import.
+
+Everything is resolved here: [defaults] are merged into frontends and backends,
+environment variables expanded, durations are seconds (`inf` where unset),
+names refer to things that exist.  How these values are spelled and what range
+they may have is `config.fields`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
+from math import inf
+
+import attrs
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+
+class Mode(Enum):
+    TCP = "tcp"
+    HTTP = "http"
+
+
+class LogFormat(Enum):
+    TCPLOG = "tcplog"
+    HTTPLOG = "httplog"
+
+
+class ChecksumForm(Enum):
+    """How the VRRPv3 IPv4 checksum is made: RFC 5798's readers disagree.
+
+    AUTO accepts both and sends what the peer was last heard to send
+    (the pseudo-header form until then, as keepalived does).
+    """
+
+    AUTO = "auto"
+    PSEUDO = "pseudo"
+    RFC9568 = "rfc9568"
+
+
+class CheckKind(Enum):
+    ICMP = "icmp"
+    TCP = "tcp"
+    HTTP = "http"
+
+
+@attrs.frozen
+class Log:
+    """One place where log lines go."""
+
+    target: str
+    """`stdout`, `stderr`, the path of a datagram socket, or `host:port` for UDP syslog."""
+    facility: str = "local0"
+    level: str = "info"
+    """The least severe level that is sent there (syslog's names)."""
+
+
+@attrs.frozen
+class Node:
+    name: str
+    log: tuple[Log, ...] = ()
+    maxconn: int = 2000
+    """Client connections in the process; beyond it nothing is accepted, nothing is refused."""
+    user: str | None = None
+    group: str | None = None
+    chroot: str | None = None
+    pidfile: str | None = None
+    hard_stop_after: float = 30.0
+    """Seconds that a graceful stop waits for sessions to end."""
+    guard_timeout: float = 1.0
+    """Seconds without a heartbeat after which the guard takes the VIPs away from a frozen process."""
+
+
+@attrs.frozen
+class Api:
+    socket: str | None = None
+    """Path of the runtime socket."""
+    listen: tuple[str, int] | None = None
+    """Host and port of the metrics listener."""
+
+
+@attrs.frozen
+class Track:
+    """The router yields to its peer while `backend` has fewer than `least` usable servers."""
+
+    backend: str
+    least: int = 1
+
+
+@attrs.frozen
+class VrrpInstance:
+    name: str
+    interface: str
+    virtual_router_id: int
+    addresses: tuple[IPv4Interface, ...]
+    priority: int = 100
+    """1..255; 255 is the address owner."""
+    advert_interval: float = 1.0
+    """Seconds, 0.01..40.95."""
+    preempt: bool = True
+    preempt_delay: float = 0.0
+    """Seconds to wait after start before a lower-priority MASTER is preempted."""
+    source_address: IPv4Address | None = None
+    """Source of adverts; by default the interface's first address that is not a VIP."""
+    unicast_peers: tuple[IPv4Address, ...] = ()
+    """Empty: multicast to 224.0.0.18.  Otherwise adverts go to, and are accepted from, these only."""
+    checksum: ChecksumForm = ChecksumForm.AUTO
+    garp_count: int = 5
+    """Gratuitous ARPs for each address in a burst."""
+    garp_delay: float = 5.0
+    """Seconds until the burst is repeated once; 0 for never."""
+    garp_refresh: float = 60.0
+    """Seconds between announcements while MASTER; 0 for never."""
+    track: tuple[Track, ...] = ()
+
+
+@attrs.frozen
+class Timeouts:
+    """Seconds; `inf` where unset."""
+
+    http_request: float = inf
+    connect: float = inf
+    client: float = inf
+    server: float = inf
+    http_keep_alive: float = inf
+    check: float = inf
+    queue: float = inf
+
+
+@attrs.frozen
+class Bind:
+    """One listening socket.  Exactly one of `port`, `path` and `fd` is set."""
+
+    text: str
+    """As it was written, for messages."""
+    host: IPAddress | None = None
+    """None with `port` set: every IPv4 address."""
+    port: int | None = None
+    path: str | None = None
+    fd: int | None = None
+
+
+@attrs.frozen
+class UseBackend:
+    backend: str
+    condition: str | None = None
+    """An ACL condition in HAProxy's words; None for always."""
+
+
+@attrs.frozen
+class ForwardFor:
+    exceptions: tuple[IPNetwork, ...] = ()
+    """Clients for which no X-Forwarded-For is added."""
+    header: str = "X-Forwarded-For"
+    if_none: bool = False
+
+
+@attrs.frozen
+class Stats:
+    uri: str = "/haproxy?stats"
+    auth: tuple[tuple[str, str], ...] = ()
+    """User and password pairs; empty for none asked."""
+
+
+@attrs.frozen
+class Frontend:
+    name: str
+    bind: tuple[Bind, ...]
+    mode: Mode = Mode.TCP
+    maxconn: int = 2000
+    timeout: Timeouts = Timeouts()
+    log_format: LogFormat | None = None
+    """None: nothing is logged for this frontend."""
+    forwardfor: ForwardFor | None = None
+    http_server_close: bool = False
+    dontlognull: bool = False
+    acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Name -> expressions; several OR together."""
+    use_backend: tuple[UseBackend, ...] = ()
+    default_backend: str | None = None
+    stats: Stats | None = None
+
+
+class CookieMode(Enum):
+    INSERT = "insert"
+    PASSIVE = "passive"
+    """`cookie NAME` alone: match what the server sets, insert nothing."""
+
+
+@attrs.frozen
+class Cookie:
+    name: str
+    mode: CookieMode = CookieMode.PASSIVE
+    indirect: bool = False
+    nocache: bool = False
+    httponly: bool = False
+    secure: bool = False
+    domain: str | None = None
+
+
+@attrs.frozen
+class HttpCheck:
+    """What a layer-7 check sends and expects (2xx and 3xx pass)."""
+
+    method: str = "OPTIONS"
+    uri: str = "/"
+    version: str = "HTTP/1.0"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@attrs.frozen
+class Check:
+    kind: CheckKind = CheckKind.TCP
+    http: HttpCheck | None = None
+    """Set when `kind` is HTTP."""
+    address: str | None = None
+    """Where to probe, when it is not the server's own address."""
+    port: int | None = None
+    inter: float = 2.0
+    fastinter: float | None = None
+    """Interval in transitions and before the first check; None: `inter`."""
+    downinter: float | None = None
+    """Interval while DOWN; None: `inter`."""
+    rise: int = 2
+    fall: int = 3
+
+
+@attrs.frozen
+class Server:
+    name: str
+    id: int
+    """Position in the backend from 1, unless configured."""
+    host: str
+    """An IP address or a name, resolved once at start; or a path starting with `/`."""
+    port: int
+    weight: int = 1
+    """0..256; 0 serves only persistent sessions."""
+    cookie: str | None = None
+    maxconn: int = 0
+    """Concurrent requests (HTTP) or connections (TCP); 0 for no limit.  Beyond it requests queue."""
+    maxqueue: int = 0
+    backup: bool = False
+    disabled: bool = False
+    check: Check | None = None
+
+
+@attrs.frozen
+class Backend:
+    name: str
+    servers: tuple[Server, ...] = ()
+    mode: Mode = Mode.TCP
+    balance: str = "roundrobin"
+    timeout: Timeouts = Timeouts()
+    retries: int = 3
+    redispatch: bool = False
+    abortonclose: bool = False
+    http_server_close: bool = False
+    forwardfor: ForwardFor | None = None
+    cookie: Cookie | None = None
+
+
+@attrs.frozen
+class NodeConfig:
+    node: Node
+    api: Api = Api()
+    vrrp: Mapping[str, VrrpInstance] = attrs.field(factory=dict)
+    frontends: Mapping[str, Frontend] = attrs.field(factory=dict)
+    backends: Mapping[str, Backend] = attrs.field(factory=dict)

@@ -1,0 +1,1 @@
+"""Health checks: one schedule of probes, one truth about servers."""

@@ -1,0 +1,1 @@
+"""One file per kind of probe: what to send, what to expect."""

@@ -1,0 +1,1 @@
+"""The only home of netlink, raw sockets and frame building."""

@@ -1,0 +1,1 @@
+"""The pure machines of the data plane: sessions, backends, queues, pools."""

@@ -1,0 +1,1 @@
+"""ACLs and sample fetches: text compiled to closures at load."""

@@ -1,0 +1,1 @@
+"""VRRP: who owns the virtual addresses (RFC 9568)."""
