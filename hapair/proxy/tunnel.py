@@ -1,0 +1,148 @@
+"""TCP mode: one client, one server, bytes both ways, half-closes kept.
+
+Sans-I/O; `Session` has the common part.
+"""
+
+from __future__ import annotations
+
+from hapair.proxy.log_line import milliseconds
+from hapair.proxy.session import CLOSE, CONNECTING, QUEUED, RESET, RETRYING, SHUT_SERVER, TUNNEL, Session
+
+_INFO = 6
+_FLUSH_TIME = 30.0
+"""Seconds at most that a slow client has to take the rest of a stream that is over."""
+
+
+class TcpSession(Session):
+    """A stream through us."""
+
+    # Facts for the rules: of a stream only the source is known.
+    method = b""
+    path = b""
+    query = b""
+    host = None
+
+    def header(self, name: bytes) -> list[bytes]:  # noqa: ARG002
+        """A stream has no headers."""
+        return []
+
+    def start(self, now: float) -> None:
+        """Choose the backend by what is known of the connection, and connect."""
+        self.backend = self.frontend.route(self)
+        if self.backend is None:
+            self._fail(503, "SC", now)
+            return
+        self.backend.enter()
+        self._place(now, None)
+
+    def connected(self, now: float, *, reused: bool) -> None:
+        """Bytes flow."""
+        del reused
+        self.connected_at = now
+        self._open_tunnel(now)
+
+    def client_data(self, data: bytes, now: float) -> None:
+        """On to the server, or into its buffer until it is connected."""
+        self.received += len(data)
+        self.frontend.bytes_in += len(data)
+        if self.stage == TUNNEL:
+            self._tunnel_client_data(data, now)
+        elif not self.ended:
+            self.to_server += data
+
+    def server_data(self, data: bytes, now: float) -> None:
+        """On to the client."""
+        if not self.ended:
+            self.frontend.bytes_out += len(data)
+            self._tunnel_server_data(data, now)
+
+    def client_eof(self, now: float) -> None:
+        """Half-close; or the end of a client that gave up before it had a server."""
+        if self.ended:
+            return
+        self.client_ended = True
+        if self.stage == TUNNEL:
+            self._tunnel_client_eof(now)
+            self._end_when_over(now)
+        elif self.to_server and self.backend is not None and not self.backend.config.abortonclose:
+            self.orders |= SHUT_SERVER
+        else:
+            self._end("CQ" if self.stage == QUEUED else "CC", now)
+
+    def client_gone(self, now: float) -> None:
+        """The client reset the connection: so do we, towards the server."""
+        if not self.ended:
+            self._end({TUNNEL: "CD", QUEUED: "CQ"}.get(self.stage, "CC"), now)
+
+    def server_eof(self, now: float, *, broken: bool) -> None:
+        """Half-close, or a reset that the client must notice."""
+        if self.ended:
+            return
+        if broken:
+            self.orders |= RESET
+            self._end("SD", now)
+            return
+        self._tunnel_server_eof(now)
+        self._end_when_over(now)
+
+    def flushed(self, now: float) -> None:
+        """A slow receiver that takes some is not idle."""
+        if self.stage == TUNNEL:
+            self._tunnel_moved(now)
+            self._end_when_over(now)
+
+    def timeout(self, now: float) -> None:
+        """Nothing happened for too long."""
+        if self.ended:
+            self.to_client = b""
+            self.orders |= CLOSE | RESET
+        elif self.stage == QUEUED:
+            self._fail(503, "sQ", now)
+        elif self.stage == CONNECTING:
+            self.connect_failed(now, timed_out=True)
+        elif self.stage == RETRYING:
+            self._retry(now)
+        else:
+            assert self.backend is not None
+            waits_for_client = self.frontend.client_timeout < self.backend.config.timeout.server
+            self._end("cD" if waits_for_client else "sD", now)
+
+    def again(self, now: float) -> None:
+        """Never ordered in this mode."""
+        raise AssertionError(now)
+
+    def shut_down(self, now: float, *, at_once: bool) -> None:
+        """A stream has no natural end: it goes on until its deadline, or ends at once."""
+        if at_once and not self.ended:
+            self.orders |= RESET
+            self._end("K-", now)
+
+    def _end_when_over(self, now: float) -> None:
+        if self.client_ended and self.server_ended and not self.to_client and not self.to_server:
+            self._end("--", now)
+
+    def _fail(self, status: int, flags: str, now: float) -> None:
+        del status  # a TCP client can only be told by closing
+        self.frontend.request_errors += 1
+        self._end(flags, now)
+
+    def _end(self, flags: str, now: float) -> None:
+        self._leave()
+        self.ended = True
+        if self.backend is not None:
+            self.backend.leave()
+        if self.orders & RESET:
+            self.to_client = b""
+        self.orders |= CLOSE
+        self.deadline = now + _FLUSH_TIME
+        frontend = self.frontend
+        if frontend.log_format is None or (
+            frontend.config.dontlognull and not self.received and not self.sent
+        ):
+            return
+        line = (
+            f"{self.source}:{self.port} [{frontend.dates.stamp(self.accepted_at)}] {self._log_names()} "
+            f"{milliseconds(self.placed_at, self.assigned_at)}/{milliseconds(self.assigned_at, self.connected_at)}/"
+            f"{milliseconds(self.accepted_at, now)} {self.sent} {flags} {self._log_load()}"
+        )
+        frontend.log(_INFO, line.encode("latin-1", "replace"))
