@@ -6,21 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Protocol
 
-import attrs
-
-
-@attrs.frozen
-class Packet:
-    """One received VRRP packet with the facts of its IP header."""
-
-    source: IPv4Address
-    destination: IPv4Address
-    ttl: int
-    payload: bytes
+from hapair.vrrp.guard import Plan
+from hapair.vrrp.wire import Packet
 
 
 class Addresses(Protocol):
@@ -45,11 +36,18 @@ class Addresses(Protocol):
 class Segment(Protocol):
     """The link on which adverts travel."""
 
-    async def send(self, payload: bytes) -> None:
-        """Send one advert to the group or to every unicast peer; a link that is down loses it silently."""
+    async def send(self, payloads: Mapping[IPv4Address, bytes]) -> None:
+        """Send one advert to each destination; a link that is down loses it silently."""
 
-    async def receive(self) -> Packet:
-        """The next VRRP packet on the interface."""
+    def receive_nowait(self) -> Packet | None:
+        """The next VRRP packet that is already here, if any.
+
+        A plain call, because what is queued must be looked at *before* a deadline that
+        passed while we were asleep is believed.
+        """
+
+    async def readable(self) -> None:
+        """Return when `receive_nowait` may find something."""
 
 
 class Announcer(Protocol):
@@ -69,5 +67,43 @@ class Gate(Protocol):
         """The VIPs are about to go: stop accepting on them and end their sessions."""
 
 
+class Guard(Protocol):
+    """Takes the VIPs away when this process is dead or frozen.  Plain calls: they cannot wait."""
+
+    def protect(self, name: str, plan: Plan) -> None:
+        """From now on, if we fall silent, do this; replaces the plan of that name."""
+
+    def release(self, name: str) -> None:
+        """That instance holds nothing any more."""
+
+    def strikes(self) -> int:
+        """How often the guard has played its plans back; looked up now, not remembered."""
+
+
 LinkListener = Callable[[bool], None]
-"""Called with True when the interface can carry traffic, False when it is down or gone."""
+"""Called with True when the interface can carry traffic (again) or got another link-layer
+address, False when it is down or gone."""
+
+AddressListener = Callable[[IPv4Interface], None]
+"""Called with an address that was taken off the interface, by whomever."""
+
+
+class Link(Protocol):
+    """One interface by name; it may vanish and come back as another."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def index(self) -> int:
+        """Of the newest interface of that name; 0 while there never was one."""
+
+    @property
+    def mac(self) -> bytes: ...
+
+    @property
+    def up(self) -> bool:
+        """Exists, is set up and has a carrier."""
+
+    def subscribe(self, on_state: LinkListener, on_address_lost: AddressListener) -> Callable[[], None]:
+        """Call the listeners from now on; returns the call that ends it."""

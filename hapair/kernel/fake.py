@@ -1,0 +1,183 @@
+"""An in-memory kernel for tests: interfaces, addresses, a segment with loss, delay and partitions.
+
+It sits the same exam as the real one (tests/kernel/test_addresses_exam.py) and
+takes time from trio, so that under a mock clock every moment is exact.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import os
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Interface
+from itertools import count
+from math import inf
+
+import trio
+
+from hapair.errors import KernelError
+from hapair.kernel.ports import AddressListener, LinkListener
+from hapair.vrrp import wire
+from hapair.vrrp.guard import Plan
+
+
+class FakeLink:
+    """An interface that a test sets up and down, or makes vanish."""
+
+    def __init__(self, name: str, index: int = 2, mac: bytes = b"\x02\0\0\0\0\x01") -> None:
+        self.name = name
+        self.index = index
+        self.mac = mac
+        self.up = True
+        self.exists = True
+        self._listeners: list[tuple[LinkListener, AddressListener]] = []
+
+    def subscribe(self, on_state: LinkListener, on_address_lost: AddressListener) -> Callable[[], None]:
+        entry = (on_state, on_address_lost)
+        self._listeners.append(entry)
+        return lambda: self._listeners.remove(entry)
+
+    @property
+    def followers(self) -> int:
+        return len(self._listeners)
+
+    def set_up(self, up: bool) -> None:
+        self.up = up
+        for on_state, _ in tuple(self._listeners):
+            on_state(up)
+
+    def address_lost(self, address: IPv4Interface) -> None:
+        for _, on_address_lost in tuple(self._listeners):
+            on_address_lost(address)
+
+
+class FakeAddresses:
+    """What `ip address` would show on one interface."""
+
+    def __init__(self, link: FakeLink, *permanent: IPv4Interface) -> None:
+        self._link = link
+        self._expiry: dict[IPv4Interface, float] = dict.fromkeys(permanent, inf)
+        self.refuse: dict[IPv4Interface, int] = {}
+        """Errno for every `add` of an address."""
+
+    async def add(self, vip: IPv4Interface, lifetime: int | None) -> None:
+        await trio.lowlevel.checkpoint()
+        code = self.refuse.get(vip) if self._link.exists else errno.ENODEV
+        if code:
+            raise KernelError(f"add {vip} to {self._link.name}", code, os.strerror(code))
+        self._expiry[vip] = inf if lifetime is None else trio.current_time() + lifetime
+
+    async def remove(self, vip: IPv4Interface) -> None:
+        await trio.lowlevel.checkpoint()
+        if vip in self.now() and self._expiry.pop(vip, None) is not None:
+            self._link.address_lost(vip)
+
+    async def present(self) -> frozenset[IPv4Interface]:
+        await trio.lowlevel.checkpoint()
+        return self.now()
+
+    def now(self) -> frozenset[IPv4Interface]:
+        """Return what is there, without a checkpoint: for assertions."""
+        if not self._link.exists:
+            self._expiry.clear()
+        now = trio.current_time()
+        self._expiry = {vip: at for vip, at in self._expiry.items() if at > now}
+        return frozenset(self._expiry)
+
+
+class FakeWire:
+    """A segment; what one endpoint sends, the others hear."""
+
+    def __init__(self) -> None:
+        self.delay = 0.0
+        """Seconds from sending to hearing."""
+        self.loses: Callable[[IPv4Address, IPv4Address], bool] = lambda _sender, _receiver: False
+        """Asked for every packet and receiver; a partition is a loss that lasts."""
+        self._endpoints: list[FakeSegment] = []
+
+    def attach(self, link: FakeLink, source: IPv4Address, *, multicast: bool = True) -> FakeSegment:
+        endpoint = FakeSegment(self, link, source, multicast=multicast)
+        self._endpoints.append(endpoint)
+        return endpoint
+
+    def transmit(self, packet: wire.Packet, sender: FakeSegment) -> None:
+        for endpoint in self._endpoints:
+            hears = (
+                endpoint.multicast
+                if packet.destination == wire.GROUP
+                else endpoint.source == packet.destination
+            )
+            if not hears or endpoint is sender or not endpoint.link.up:
+                continue
+            if not self.loses(packet.source, endpoint.source):
+                endpoint.deliver(trio.current_time() + self.delay, packet)
+
+
+class FakeSegment:
+    """One node's end of a FakeWire."""
+
+    def __init__(self, wire_: FakeWire, link: FakeLink, source: IPv4Address, *, multicast: bool) -> None:
+        self.link = link
+        self.source = source
+        self.multicast = multicast
+        self.sent: list[tuple[float, IPv4Address, bytes]] = []
+        """Time, destination and payload of everything that left."""
+        self._wire = wire_
+        self._queue: list[tuple[float, int, wire.Packet]] = []
+        self._order = count()
+        self._news = trio.Event()
+
+    async def send(self, payloads: Mapping[IPv4Address, bytes]) -> None:
+        await trio.lowlevel.checkpoint()
+        if not self.link.up:
+            return
+        for destination, payload in payloads.items():
+            self.sent.append((trio.current_time(), destination, payload))
+            self._wire.transmit(wire.Packet(self.source, destination, wire.TTL, payload), self)
+
+    def receive_nowait(self) -> wire.Packet | None:
+        if self._queue and self._queue[0][0] <= trio.current_time():
+            return heapq.heappop(self._queue)[2]
+        return None
+
+    async def readable(self) -> None:
+        while not (self._queue and self._queue[0][0] <= trio.current_time()):
+            self._news = trio.Event()
+            with trio.move_on_at(self._queue[0][0] if self._queue else inf):
+                await self._news.wait()
+        await trio.lowlevel.checkpoint()
+
+    def deliver(self, at: float, packet: wire.Packet) -> None:
+        heapq.heappush(self._queue, (at, next(self._order), packet))
+        self._news.set()
+
+
+class FakeAnnouncer:
+    def __init__(self) -> None:
+        self.announced: list[tuple[float, tuple[IPv4Address, ...], int]] = []
+
+    async def announce(self, addresses: tuple[IPv4Address, ...], count: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self.announced.append((trio.current_time(), addresses, count))
+
+
+class FakeGuard:
+    """Remembers the plans; a test lets it strike."""
+
+    def __init__(self) -> None:
+        self.plans: dict[str, Plan] = {}
+        self._strikes = 0
+
+    def protect(self, name: str, plan: Plan) -> None:
+        self.plans[name] = plan
+
+    def release(self, name: str) -> None:
+        self.plans.pop(name, None)
+
+    def strikes(self) -> int:
+        return self._strikes
+
+    def strike(self) -> None:
+        self._strikes += 1
+        self.plans.clear()

@@ -1,0 +1,109 @@
+"""The VIPs of one interface, by pyroute2 (`kernel.ports.Addresses`).
+
+pyroute2's synchronous calls take 0.2 to 0.6 ms: they are made in the loop, one
+address at a time with a checkpoint between, because a trip through a thread costs
+as much and would wait for a place in a busy loop just when the VIP must go.
+
+Addresses are added as keepalived adds them, scope global with
+their subnet route, and with a lifetime after which the kernel drops them by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+
+import trio
+
+from hapair.errors import KernelError
+from hapair.kernel.ports import Link
+
+_FOREVER = 0xFFFFFFFF
+_AF_INET = 2
+
+
+@contextmanager
+def route_socket() -> Iterator[Any]:
+    """Open the rtnetlink socket that every NetlinkAddresses of the node shares."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        yield route
+
+
+class NetlinkAddresses:
+    def __init__(self, route: Any, link: Link) -> None:
+        self._route = route
+        self._link = link
+
+    async def add(self, vip: IPv4Interface, lifetime: int | None) -> None:
+        """Put `vip` on the interface or renew its lifetime.
+
+        Raises:
+            KernelError: ENODEV when the interface has vanished; whatever else the kernel says.
+        """
+        await trio.lowlevel.checkpoint()
+        seconds = _FOREVER if lifetime is None else lifetime
+        with _translated(f"add {vip} to {self._link.name}"):
+            self._change("replace", vip, preferred_lft=seconds, valid_lft=seconds)
+
+    async def remove(self, vip: IPv4Interface) -> None:
+        """Take `vip` off; nothing happens when it, or the interface, is not there."""
+        await trio.lowlevel.checkpoint()
+        with _translated(f"remove {vip} from {self._link.name}", fine=(errno.EADDRNOTAVAIL, errno.ENODEV)):
+            self._change("del", vip)
+
+    async def present(self) -> frozenset[IPv4Interface]:
+        """Every IPv4 address on the interface now."""
+        await trio.lowlevel.checkpoint()
+        return frozenset(self._all())
+
+    def first(self, *, besides: tuple[IPv4Interface, ...]) -> IPv4Address | None:
+        """Return the interface's first address that is not one of `besides`: the source of adverts."""
+        vips = {vip.ip for vip in besides}
+        return next((address.ip for address in self._all() if address.ip not in vips), None)
+
+    def _all(self) -> list[IPv4Interface]:
+        if not self._link.index:
+            return []
+        try:
+            with _translated(f"list the addresses of {self._link.name}"):
+                return [
+                    IPv4Interface((message.get_attr("IFA_LOCAL"), message["prefixlen"]))
+                    for message in self._route.get_addr(index=self._link.index, family=_AF_INET)
+                ]
+        except KernelError as error:
+            if error.errno == errno.ENODEV:
+                return []
+            raise
+
+    def _change(self, verb: str, vip: IPv4Interface, **lifetimes: int) -> None:
+        if not self._link.index:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        self._route.addr(
+            verb,
+            index=self._link.index,
+            address=str(vip.ip),
+            prefixlen=vip.network.prefixlen,
+            family=_AF_INET,
+            **lifetimes,
+        )
+
+
+@contextmanager
+def _translated(doing: str, fine: tuple[int, ...] = ()) -> Iterator[None]:
+    """Turn the errors of pyroute2 and of its sockets into KernelError, except those that are `fine`."""
+    from pyroute2 import NetlinkError
+
+    try:
+        yield
+    except NetlinkError as error:
+        if error.code not in fine:
+            raise KernelError(doing, error.code, os.strerror(error.code)) from error
+    except OSError as error:
+        if error.errno not in fine:
+            raise KernelError(doing, error.errno or 0, error.strerror or str(error)) from error

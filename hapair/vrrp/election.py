@@ -1,0 +1,334 @@
+"""The VRRPv3 election as a pure function (RFC 9568 section 6.4).
+
+Rule 1: every VRRP decision lives here.  Rule 2: nothing here reads a clock, a
+socket or a config file.  RFC 9568 renames Master to "Active"; we keep the word
+operators type, MASTER.
+
+Beyond the RFC: a FAULT state while the link is down, effective priority 1 while
+tracking fails, keepalived's preempt_delay, and the times at which a MASTER
+announces its addresses and renews their lifetimes.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from math import inf
+
+import attrs
+
+from hapair.config.model import VrrpInstance
+from hapair.vrrp.events import (
+    AddressLost,
+    AddVips,
+    AdvertReceived,
+    Announce,
+    CloseGate,
+    DeadlinePassed,
+    DropVips,
+    Event,
+    Evicted,
+    LinkDown,
+    LinkUp,
+    OpenGate,
+    Order,
+    Reconfigured,
+    RefreshVips,
+    SendAdvert,
+    Started,
+    Stopped,
+    TrackingChanged,
+)
+
+OWNER = 255
+"""Priority of the address owner (RFC 9568 section 5.2.4): never waits for anybody."""
+
+RESIGNING = 0
+"""Priority of the goodbye advert (RFC 9568 section 5.2.4)."""
+
+AILING = 1
+"""Effective priority while tracking fails: the least that can still hold the VIP."""
+
+REFRESH_INTERVAL = 0.5
+"""Seconds between renewals of the VIPs' lifetimes, which are whole seconds and at least 2."""
+
+
+@attrs.frozen
+class Router:
+    """What a router knows of itself: its configuration and whether what it tracks is well."""
+
+    priority: int
+    """As configured; adverts carry `effective_priority`."""
+    source: IPv4Address
+    """Its primary address: breaks the tie between equal priorities."""
+    advert_interval: float = 1.0
+    preempt: bool = True
+    preempt_delay: float = 0.0
+    """Seconds between the first lower-priority advert and preemption."""
+    well: bool = True
+    """False while tracking fails."""
+    garp_count: int = 5
+    garp_delay: float = 5.0
+    garp_refresh: float = 60.0
+
+    @property
+    def effective_priority(self) -> int:
+        return self.priority if self.well else AILING
+
+
+def router_of(instance: VrrpInstance, source: IPv4Address, *, well: bool) -> Router:
+    """Return what the election needs to know of a configured instance."""
+    return Router(
+        priority=instance.priority,
+        source=source,
+        advert_interval=instance.advert_interval,
+        preempt=instance.preempt,
+        preempt_delay=instance.preempt_delay,
+        well=well,
+        garp_count=instance.garp_count,
+        garp_delay=instance.garp_delay,
+        garp_refresh=instance.garp_refresh,
+    )
+
+
+@attrs.frozen
+class Initialize:
+    """Not taking part."""
+
+
+@attrs.frozen
+class Fault:
+    """Not taking part because the link is down."""
+
+
+@attrs.frozen
+class Backup:
+    master_interval: float
+    """Seconds; Master_Adver_Interval, learnt from the current master's adverts."""
+    master_down_at: float
+    preempt_at: float | None = None
+    """Until then a lower-priority master is left alone; None while none was heard."""
+
+
+@attrs.frozen
+class Master:
+    advert_at: float
+    refresh_at: float
+    """When the VIPs' lifetimes are renewed."""
+    announced_at: float
+    """When the last announcement was made."""
+    repeats_at: tuple[float, ...]
+    """When the burst is repeated, soonest first."""
+    reannounce_at: float
+    """The next periodic announcement; `inf` for never."""
+
+
+State = Initialize | Fault | Backup | Master
+
+Step = tuple[State, tuple[Order, ...]]
+
+
+def skew_time(priority: int, interval: float) -> float:
+    """Return Skew_Time in seconds: a better candidate waits less (RFC 9568 section 6.1)."""
+    return (256 - priority) * interval / 256
+
+
+def master_down_interval(priority: int, interval: float) -> float:
+    """Return the silence, in seconds, after which the master is taken for dead (RFC 9568 section 6.1)."""
+    return 3 * interval + skew_time(priority, interval)
+
+
+def deadline(state: State) -> float:
+    """When the caller must deliver `DeadlinePassed`; `inf` for never."""
+    match state:
+        case Backup(master_down_at=at):
+            return at
+        case Master():
+            return min(state.advert_at, state.refresh_at, state.reannounce_at, *state.repeats_at)
+        case _:
+            return inf
+
+
+def overslept(router: Router, state: State, now: float) -> bool:
+    """Whether a MASTER was silent for so long that a peer like itself has taken over.
+
+    A process that was frozen, or starved, must not go on as MASTER: it would hold
+    the VIP beside the peer.
+    """
+    if not isinstance(state, Master):
+        return False
+    silent_since = state.advert_at - router.advert_interval
+    return now > silent_since + master_down_interval(router.effective_priority, router.advert_interval)
+
+
+def step(router: Router, state: State, event: Event, now: float) -> Step:
+    """Return the next state and what must be done, in that order, to be in it.
+
+    The state advances before its orders are carried out, and carrying out may be
+    cut short: so whatever leads away from MASTER orders the whole cleanup again.
+    """
+    match state, event:
+        case Master(), Stopped():
+            return Initialize(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
+        case _, Stopped():
+            return Initialize(), (CloseGate(), DropVips())
+        case Initialize(), Started(link_up=True):
+            return _take_part(router, now)
+        case Initialize(), Started(link_up=False):
+            return Fault(), ()
+        case ((Backup() | Master()), LinkDown()):
+            return Fault(), (CloseGate(), DropVips())
+        case Fault(), LinkUp():
+            return _take_part(router, now)
+        case Backup(), _:
+            return _step_backup(router, state, event, now)
+        case Master(), _:
+            return _step_master(router, state, event, now)
+        case _:
+            return state, ()
+
+
+def _take_part(router: Router, now: float) -> Step:
+    if router.effective_priority == OWNER:
+        return _become_master(router, now)
+    return _backup(router, router.advert_interval, now), ()
+
+
+def _backup(router: Router, interval: float, now: float) -> Backup:
+    return Backup(interval, now + master_down_interval(router.effective_priority, interval))
+
+
+def _become_master(router: Router, now: float) -> Step:
+    state = _announced(
+        router,
+        Master(
+            advert_at=now + router.advert_interval,
+            refresh_at=now + REFRESH_INTERVAL,
+            announced_at=now,
+            repeats_at=_last_repeat(router, now),
+            reannounce_at=inf,
+        ),
+        now,
+    )
+    return state, (
+        AddVips(),
+        OpenGate(),
+        SendAdvert(router.effective_priority),
+        Announce(router.garp_count),
+    )
+
+
+def _step_backup(router: Router, state: Backup, event: Event, now: float) -> Step:
+    match event:
+        case DeadlinePassed():
+            return _become_master(router, now)
+        case AdvertReceived(priority=0):  # RESIGNING: a bare name would capture
+            skew = skew_time(router.effective_priority, state.master_interval)
+            return attrs.evolve(state, master_down_at=now + skew), ()
+        case AdvertReceived():
+            return _heard_by_backup(router, state, event, now), ()
+        case Reconfigured() | TrackingChanged() if router.effective_priority == OWNER:
+            return _become_master(router, now)
+        case TrackingChanged():
+            # As if the timer had been set with the priority that we have now.
+            change = (router.priority - AILING) * state.master_interval / 256
+            shift = -change if event.ok else change
+            return attrs.evolve(state, master_down_at=state.master_down_at + shift), ()
+        case _:
+            return state, ()
+
+
+def _heard_by_backup(router: Router, state: Backup, advert: AdvertReceived, now: float) -> Backup:
+    """Accept the advert, or let the timer run out and take over (RFC 9568 section 6.4.2)."""
+    accepted = _backup(router, advert.interval, now)
+    if advert.priority >= router.effective_priority:
+        return accepted
+    if advert.priority == AILING:
+        # preempt = false and preempt_delay protect a master that works; this one says that it does not.
+        return state
+    if not router.preempt:
+        return accepted
+    preempt_at = now + router.preempt_delay if state.preempt_at is None else state.preempt_at
+    if now < preempt_at:
+        return attrs.evolve(accepted, preempt_at=preempt_at)
+    return attrs.evolve(state, preempt_at=preempt_at)
+
+
+def _step_master(router: Router, state: Master, event: Event, now: float) -> Step:
+    priority = router.effective_priority
+    advertised = attrs.evolve(state, advert_at=now + router.advert_interval)
+    match event:
+        case DeadlinePassed():
+            return _tick(router, state, now)
+        case AdvertReceived() if (event.priority, event.source) > (priority, router.source):
+            return _backup(router, event.interval, now), (CloseGate(), DropVips())
+        case AdvertReceived():
+            return _duel(router, advertised, now)
+        case TrackingChanged(ok=False):
+            # A healthy peer waits its own skew, which is less; if there is none we serve again, ailing.
+            fallback = now + skew_time(priority, router.advert_interval)
+            return Backup(router.advert_interval, fallback), (
+                CloseGate(),
+                DropVips(),
+                SendAdvert(RESIGNING),
+            )
+        case TrackingChanged(ok=True) | Reconfigured(addresses=False):
+            return advertised, (SendAdvert(priority),)
+        case Reconfigured(addresses=True):
+            return _announced(router, advertised, now), (
+                AddVips(),
+                SendAdvert(priority),
+                Announce(router.garp_count),
+            )
+        case AddressLost():
+            return _announced(router, state, now), (AddVips(), Announce(router.garp_count))
+        case LinkUp():  # while up: the link-layer address changed
+            return _announced(router, state, now), (Announce(router.garp_count),)
+        case Evicted():
+            return _backup(router, router.advert_interval, now), (CloseGate(), DropVips())
+        case _:
+            return state, ()
+
+
+def _tick(router: Router, state: Master, now: float) -> Step:
+    """Do what is due; a late tick does each thing once, it does not catch up."""
+    orders: list[Order] = []
+    if now >= state.advert_at:
+        on_time = state.advert_at + router.advert_interval
+        state = attrs.evolve(state, advert_at=on_time if on_time > now else now + router.advert_interval)
+        orders.append(SendAdvert(router.effective_priority))
+    if now >= state.refresh_at:
+        state = attrs.evolve(state, refresh_at=now + REFRESH_INTERVAL)
+        orders.append(RefreshVips())
+    if any(at <= now for at in state.repeats_at):
+        left = tuple(at for at in state.repeats_at if at > now)
+        state = _announced(router, attrs.evolve(state, repeats_at=left), now)
+        orders.append(Announce(router.garp_count))
+    elif now >= state.reannounce_at:
+        state = _announced(router, state, now)
+        orders.append(Announce(1))
+    return state, tuple(orders)
+
+
+def _duel(router: Router, state: Master, now: float) -> Step:
+    """Answer another MASTER that we outrank, or one that just resigned.
+
+    A partition has healed, or the guard of a frozen peer struck: clients may have
+    the loser in their ARP caches, and it may answer one more request before it
+    hears us.  So announce now *and* one interval later; a burst at most every
+    interval, whatever the other side sends.
+    """
+    soon = min((*state.repeats_at, now + router.advert_interval))
+    state = attrs.evolve(state, repeats_at=(soon, *_last_repeat(router, now)))
+    advert = SendAdvert(router.effective_priority)
+    if now < state.announced_at + router.advert_interval:
+        return state, (advert,)
+    return _announced(router, state, now), (advert, Announce(router.garp_count))
+
+
+def _last_repeat(router: Router, now: float) -> tuple[float, ...]:
+    return (now + router.garp_delay,) if router.garp_delay else ()
+
+
+def _announced(router: Router, state: Master, now: float) -> Master:
+    reannounce_at = now + router.garp_refresh if router.garp_refresh else inf
+    return attrs.evolve(state, announced_at=now, reannounce_at=reannounce_at)

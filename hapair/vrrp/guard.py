@@ -1,0 +1,91 @@
+"""What the guard must do when we die, as ready-made bytes.
+
+The guard (kernel/guard_child.py) is too small to know VRRP: it gets netlink
+requests that delete the VIPs and IP packets that say goodbye, keeps the newest
+plan of every instance, and plays them back when we fall silent.
+
+Requests follow rtnetlink(7): struct nlmsghdr, struct ifaddrmsg, two struct rtattr.
+"""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address, IPv4Interface
+from math import ceil
+
+import attrs
+
+from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.vrrp import wire
+from hapair.vrrp.election import RESIGNING
+
+_AF_INET = 2
+_RTM_DELADDR = 21
+_NLM_F_REQUEST = 1
+_IFA_ADDRESS = 1
+_IFA_LOCAL = 2
+_NLMSGHDR = struct.Struct("=IHHII")
+_IFADDRMSG = struct.Struct("=BBBBI")
+_RTATTR = struct.Struct("=HH4s")
+
+
+@attrs.frozen
+class Plan:
+    """How to end one instance's mastership without it."""
+
+    ifindex: int
+    requests: tuple[bytes, ...]
+    """Netlink, to be sent first: no VIP may be left when the peer hears the goodbye."""
+    packets: tuple[bytes, ...]
+    """IPv4 with header, to be sent out of `ifindex`."""
+
+
+def plan(
+    instance: VrrpInstance,
+    *,
+    ifindex: int,
+    source: IPv4Address,
+    addresses: tuple[IPv4Interface, ...],
+    form: ChecksumForm,
+) -> Plan:
+    """Return the plan: delete `addresses`, then a priority-0 advert to the group or every peer.
+
+    `addresses` may be more than the instance's, while they are being changed.
+    """
+    return Plan(
+        ifindex=ifindex,
+        requests=tuple(delete_address(ifindex, vip) for vip in addresses),
+        packets=tuple(
+            wire.ip_packet(
+                source,
+                destination,
+                wire.encode(
+                    vrid=instance.virtual_router_id,
+                    priority=RESIGNING,
+                    interval=instance.advert_interval,
+                    addresses=tuple(vip.ip for vip in instance.addresses),
+                    source=source,
+                    destination=destination,
+                    form=form,
+                ),
+            )
+            for destination in instance.unicast_peers or (wire.GROUP,)
+        ),
+    )
+
+
+def delete_address(ifindex: int, vip: IPv4Interface) -> bytes:
+    """Return the RTM_DELADDR request for one address; nobody waits for its acknowledgement."""
+    body = _IFADDRMSG.pack(_AF_INET, vip.network.prefixlen, 0, 0, ifindex)
+    body += _RTATTR.pack(8, _IFA_LOCAL, vip.ip.packed) + _RTATTR.pack(8, _IFA_ADDRESS, vip.ip.packed)
+    length = _NLMSGHDR.size + len(body)
+    return _NLMSGHDR.pack(length, _RTM_DELADDR, _NLM_F_REQUEST, 0, 0) + body
+
+
+def address_lifetime(guard_timeout: float) -> int:
+    """Return the VIPs' valid_lft in seconds: the last net, for when the guard is killed as well.
+
+    It must outlast the guard's own patience, and four missed renewals (REFRESH_INTERVAL); 2 s is
+    less than any master-down interval at the usual 1 s adverts, so the peer is never beside us.
+    """
+    return max(2, ceil(guard_timeout) + 1)

@@ -1,0 +1,317 @@
+"""One virtual router as a task: packets, time and orders around the pure election.
+
+Law: every event goes through `election.step`, one at a time; the state advances
+first and its orders are carried out after it, in their order.  Before anything
+that only a MASTER may do, the guard is asked whether it has struck: a process
+that slept must find out before it acts.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections import deque
+from ipaddress import IPv4Address, IPv4Interface
+from types import MappingProxyType
+from typing import NoReturn
+
+import attrs
+import trio
+
+from hapair.config.model import VrrpInstance
+from hapair.errors import KernelError
+from hapair.kernel.ports import Addresses, Announcer, Gate, Guard, Link, Segment
+from hapair.vrrp import election
+from hapair.vrrp.adverts import Adverts
+from hapair.vrrp.events import (
+    AddressLost,
+    AddVips,
+    Announce,
+    CloseGate,
+    DeadlinePassed,
+    DropVips,
+    Event,
+    Evicted,
+    LinkDown,
+    LinkUp,
+    OpenGate,
+    Order,
+    Reconfigured,
+    RefreshVips,
+    SendAdvert,
+    Started,
+    Stopped,
+    TrackingChanged,
+)
+from hapair.vrrp.status import RouterStatus, cause, state_of
+
+log = logging.getLogger("hapair.vrrp")
+
+RELEASE_TIMEOUT = 5.0
+"""Seconds to give the VIPs away when we are cancelled; what is left then is the guard's."""
+
+READ_BATCH = 64
+"""Packets read in a row before a deadline that has passed is served: a flood must not silence us."""
+
+
+@attrs.frozen(eq=False)
+class _Change:
+    """A new configuration on its way into the loop."""
+
+    instance: VrrpInstance
+    done: trio.Event
+
+
+class VirtualRouter:
+    """One VRRP instance.  `source` is its primary address, `lifetime` the VIPs' valid_lft in seconds."""
+
+    def __init__(
+        self,
+        instance: VrrpInstance,
+        *,
+        source: IPv4Address,
+        link: Link,
+        addresses: Addresses,
+        segment: Segment,
+        announcer: Announcer,
+        gate: Gate,
+        guard: Guard,
+        lifetime: int = 2,
+    ) -> None:
+        self._instance = instance
+        self._source = source
+        self._link = link
+        self._addresses = addresses
+        self._segment = segment
+        self._announcer = announcer
+        self._gate = gate
+        self._guard = guard
+        self._lifetime = lifetime
+
+        self._router = election.router_of(instance, source, well=True)
+        self._state: election.State = election.Initialize()
+        self._adverts = Adverts(instance, source)
+        self._former: tuple[IPv4Interface, ...] = ()
+        """VIPs of the configuration before this one that may still be on the interface."""
+        self._strikes = guard.strikes()
+        self._inbox: deque[Event | _Change] = deque()
+        self._waiting: trio.CancelScope | None = None
+        self._running = False
+        self._read = 0
+        """Packets read since the last time there was none."""
+
+        self._tracking_told = True
+        self._why = ""
+        self._since = 0.0
+        self._cause = "not started"
+        self._transitions = 0
+        self._sent = 0
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Take part in the election until cancelled, then give the VIPs away."""
+        unsubscribe = self._link.subscribe(self._on_link, self._on_address_lost)
+        self._running = True
+        try:
+            await self._sweep()
+            await self._handle(Started(self._link.up))
+            task_status.started()
+            while True:
+                match await self._next():
+                    case _Change() as change:
+                        await self._reconfigure(change)
+                    case event:
+                        await self._handle(event)
+        finally:
+            self._running = False
+            unsubscribe()
+            with trio.move_on_after(RELEASE_TIMEOUT, shield=True):
+                await self._handle(Stopped())
+            for message in self._inbox:
+                if isinstance(message, _Change):
+                    message.done.set()
+
+    def set_tracking(self, ok: bool, why: str) -> None:
+        """Say whether what this router tracks is well; nothing happens unless that changes."""
+        if ok != self._tracking_told:
+            self._tracking_told = ok
+            self._tell(TrackingChanged(ok, why))
+
+    async def reconfigure(self, instance: VrrpInstance) -> None:
+        """Take over another priority, interval, preemption, announcing, checksum form or other addresses.
+
+        A MASTER stays MASTER.  With another interface, virtual_router_id, source or
+        peers it is another router: the caller stops this one and starts that.
+        """
+        if self._running:
+            change = _Change(instance, trio.Event())
+            self._tell(change)
+            await change.done.wait()
+        else:
+            self._adopt(instance)
+
+    def status(self) -> RouterStatus:
+        return RouterStatus(
+            name=self._instance.name,
+            state=state_of(self._state),
+            since=self._since,
+            cause=self._cause,
+            transitions=self._transitions,
+            priority=self._router.priority,
+            effective_priority=self._router.effective_priority,
+            why=self._why,
+            peer=self._adverts.peer,
+            adverts_sent=self._sent,
+            adverts_received=self._adverts.received,
+            drops=MappingProxyType(dict(self._adverts.drops)),
+        )
+
+    def _tell(self, message: Event | _Change) -> None:
+        self._inbox.append(message)
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def _on_link(self, up: bool) -> None:
+        self._tell(LinkUp() if up else LinkDown())
+
+    def _on_address_lost(self, address: IPv4Interface) -> None:
+        if address in self._instance.addresses:
+            self._tell(AddressLost(str(address)))
+
+    async def _next(self) -> Event | _Change:
+        """Return what happens next; nothing is awaited between finding it and returning it."""
+        while True:
+            now = trio.current_time()
+            strikes = self._guard.strikes()
+            if strikes != self._strikes:
+                self._strikes = strikes
+                return Evicted("the guard struck: this process was frozen")
+            if election.overslept(self._router, self._state, now):
+                return Evicted("this process was frozen")
+            if self._inbox:
+                return self._inbox.popleft()
+            due = election.deadline(self._state) <= now
+            if due and (self._read >= READ_BATCH or isinstance(self._state, election.Master)):
+                self._read = 0
+                return DeadlinePassed()
+            # What is queued comes before a silence: we may have been asleep, not the master.
+            packet = self._segment.receive_nowait()
+            if packet is not None:
+                self._read += 1
+                if self._read % READ_BATCH == 0:
+                    await trio.lowlevel.checkpoint()
+                event = self._adverts.hear(packet, now)
+                if event is not None:
+                    return event
+            elif due:
+                return DeadlinePassed()
+            else:
+                self._read = 0
+                with trio.CancelScope(deadline=election.deadline(self._state)) as self._waiting:
+                    await self._segment.readable()
+                self._waiting = None
+
+    async def _handle(self, event: Event) -> None:
+        if isinstance(event, Started | LinkUp):
+            await self._learn_networks()
+        if isinstance(event, TrackingChanged):
+            self._router = attrs.evolve(self._router, well=event.ok)
+            self._why = "" if event.ok else event.why
+        now = trio.current_time()
+        before = self._state
+        self._state, orders = election.step(self._router, before, event, now)
+        if type(self._state) is not type(before):
+            self._since = now
+            self._transitions += 1
+            self._cause = cause(self._router, event, self._adverts.peer, now)
+            log.info(
+                "(%s) Entering %s STATE: %s", self._instance.name, state_of(self._state).value, self._cause
+            )
+        elif isinstance(event, TrackingChanged):
+            priority = self._router.effective_priority
+            log.info("(%s) Changing effective priority to %d %s", self._instance.name, priority, self._why)
+        elif isinstance(event, AddressLost) and orders:
+            log.warning(
+                "(%s) %s was removed by somebody else, putting it back", self._instance.name, event.address
+            )
+        await self._carry_out(orders)
+
+    async def _carry_out(self, orders: tuple[Order, ...]) -> None:
+        for order in orders:
+            if not isinstance(order, CloseGate | DropVips) and self._guard.strikes() != self._strikes:
+                return  # `_next` finds it, too, and evicts us
+            match order:
+                case AddVips() | RefreshVips():
+                    if not await self._add_vips():
+                        return
+                case DropVips():
+                    await self._drop_vips()
+                case OpenGate():
+                    self._gate.open()
+                case CloseGate():
+                    self._gate.close()
+                case SendAdvert(priority=priority):
+                    await self._segment.send(self._adverts.payloads(priority))
+                    self._sent += 1
+                    if priority == election.RESIGNING:
+                        log.info("(%s) sent 0 priority", self._instance.name)
+                case Announce(count=count):
+                    await self._announcer.announce(tuple(vip.ip for vip in self._instance.addresses), count)
+
+    async def _add_vips(self) -> bool:
+        """Return False when the interface has vanished: that is a fault to be handled, not an error."""
+        held = self._instance.addresses + self._former
+        self._guard.protect(self._instance.name, self._adverts.plan(self._link.index, held))
+        try:
+            for vip in self._instance.addresses:
+                await self._addresses.add(vip, self._lifetime)
+        except KernelError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            # First in line: its Link may have queued that it is up again.
+            self._inbox.appendleft(LinkDown())
+            return False
+        return True
+
+    async def _drop_vips(self) -> None:
+        """Take every VIP off; one that cannot be removed must not keep the others."""
+        failure: KernelError | None = None
+        for vip in self._instance.addresses + self._former:
+            try:
+                await self._addresses.remove(vip)
+            except KernelError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure  # and the guard keeps its plan
+        self._former = ()
+        self._guard.release(self._instance.name)
+
+    async def _sweep(self) -> None:
+        """Remove what an earlier life of this node has left behind."""
+        for vip in await self._addresses.present() & frozenset(self._instance.addresses):
+            log.info("(%s) removing %s, left over on %s", self._instance.name, vip, self._link.name)
+            await self._addresses.remove(vip)
+
+    async def _learn_networks(self) -> None:
+        vips = {vip.ip for vip in self._instance.addresses}
+        present = await self._addresses.present()
+        self._adverts.on_link(tuple(address.network for address in present if address.ip not in vips))
+
+    async def _reconfigure(self, change: _Change) -> None:
+        addresses = change.instance.addresses != self._instance.addresses
+        self._adopt(change.instance)
+        await self._handle(Reconfigured(addresses))
+        if isinstance(self._state, election.Master):
+            for vip in self._former:
+                await self._addresses.remove(vip)
+        self._former = ()
+        if isinstance(self._state, election.Master):
+            self._guard.protect(
+                self._instance.name, self._adverts.plan(self._link.index, self._instance.addresses)
+            )
+        change.done.set()
+
+    def _adopt(self, instance: VrrpInstance) -> None:
+        self._former = tuple(vip for vip in self._instance.addresses if vip not in instance.addresses)
+        self._instance = instance
+        self._router = election.router_of(instance, self._source, well=self._router.well)
+        self._adverts.adopt(instance)

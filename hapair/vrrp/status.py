@@ -1,0 +1,110 @@
+"""What a virtual router says of itself to operators: its status, and causes in words.
+
+Pure: values in, values and text out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from ipaddress import IPv4Address
+
+import attrs
+
+from hapair.vrrp import election
+from hapair.vrrp.events import (
+    AdvertReceived,
+    DeadlinePassed,
+    Event,
+    Evicted,
+    LinkDown,
+    LinkUp,
+    Started,
+    Stopped,
+    TrackingChanged,
+)
+
+
+class RouterState(Enum):
+    INITIALIZE = "INITIALIZE"
+    FAULT = "FAULT"
+    BACKUP = "BACKUP"
+    MASTER = "MASTER"
+
+
+_STATES: dict[type[election.State], RouterState] = {
+    election.Initialize: RouterState.INITIALIZE,
+    election.Fault: RouterState.FAULT,
+    election.Backup: RouterState.BACKUP,
+    election.Master: RouterState.MASTER,
+}
+
+
+def state_of(state: election.State) -> RouterState:
+    """Return the name under which operators know a state of the election."""
+    return _STATES[type(state)]
+
+
+@attrs.frozen
+class Peer:
+    """The router whose valid advert was heard last."""
+
+    address: IPv4Address
+    priority: int
+    interval: float
+    heard_at: float
+    """Seconds, in the time of the router's clock; as every time here."""
+
+
+@attrs.frozen
+class RouterStatus:
+    name: str
+    state: RouterState
+    since: float
+    """When the last transition happened."""
+    cause: str
+    """Why it happened."""
+    transitions: int
+    priority: int
+    effective_priority: int
+    why: str
+    """Why the effective priority is not the configured one; empty when it is."""
+    peer: Peer | None
+    adverts_sent: int
+    adverts_received: int
+    drops: Mapping[str, int]
+    """Invalid packets by `wire.Drop` value; `vrid` is other routers' traffic."""
+
+
+def cause(router: election.Router, event: Event, peer: Peer | None, now: float) -> str:
+    """Say why `event` makes `router` change its state, for the log; `peer` as heard before or with it."""
+    match event:
+        case Started():
+            return "started" if event.link_up else "started with its link down"
+        case Stopped():
+            return "stopped"
+        case LinkDown():
+            return "link down"
+        case LinkUp():
+            return "link up"
+        case Evicted(why=why) | TrackingChanged(why=why):
+            return why
+        case DeadlinePassed():
+            return _silence(router, peer, now)
+        case AdvertReceived():
+            ours = router.effective_priority
+            tie = f", and {router.source} is the lower address" if event.priority == ours else ""
+            return f"{event.source} advertises priority {event.priority}, ours is {ours}{tie}"
+        case _:
+            return "reconfigured"
+
+
+def _silence(router: election.Router, peer: Peer | None, now: float) -> str:
+    if peer is None:
+        return "no other router was heard"
+    if peer.priority == election.RESIGNING:
+        return f"{peer.address} resigned"
+    silence = now - peer.heard_at
+    if peer.priority < router.effective_priority and silence <= 2 * peer.interval:
+        return f"{peer.address} has only priority {peer.priority}, ours is {router.effective_priority}"
+    return f"nothing from {peer.address} for {silence:.2f} s"
