@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hapair.config import model
     from hapair.dataplane.access_log import LogSink
+    from hapair.proxy.backend import Server
     from hapair.proxy.frontend import Responder
 
 logger = logging.getLogger("hapair.dataplane")
@@ -226,6 +227,16 @@ class DataPlane:
                     logger.critical("backend %s has no server available!", backend_name)
                 self._serve_woken(time.monotonic())
                 self._poke()
+
+    def set_administrative(self, server: Server, state: str) -> None:
+        """`ready`, `drain` or `maint`, by an operator."""
+        server.backend.set_administrative(server, state)
+        self._serve_woken(time.monotonic())
+        self._poke()
+
+    def usable_counts(self) -> dict[str, int]:
+        """How many servers take new sessions, by backend."""
+        return {name: backend.usable_count() for name, backend in self.backends.items()}
 
     # -- life ---------------------------------------------------------------------------------------
 

@@ -43,11 +43,14 @@ class Server:
         "cookie",
         "current",
         "highest",
+        "host",
         "idle",
         "index",
+        "initial_weight",
         "maxconn",
         "maxqueue",
         "name",
+        "port",
         "queue",
         "redispatches",
         "response_errors",
@@ -61,9 +64,11 @@ class Server:
         self.backend = backend
         self.index = index
         self.name = config.name
+        self.host = config.host
+        self.port = config.port
         self.address = address
         """What `connect` takes; opaque here."""
-        self.weight = config.weight
+        self.weight = self.initial_weight = config.weight
         self.backup = config.backup
         self.maxconn = config.maxconn or inf
         self.maxqueue = config.maxqueue or inf

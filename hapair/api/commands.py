@@ -1,0 +1,159 @@
+"""The runtime commands, in HAProxy's words and with its answers.
+
+Pure text in, text out: who may connect is the socket's business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from hapair import __version__
+from hapair.api.stats import Row, rows, to_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hapair.dataplane.service import DataPlane
+    from hapair.health.service import Verdict
+    from hapair.proxy.backend import Server
+    from hapair.vrrp.service import RouterStatus
+
+_WEIGHT = re.compile(r"([0-9]{1,5})(%?)")
+_HELP = """\
+The following commands are valid at this level:
+  get weight <bk>/<srv>                   : report a server's current weight
+  help                                    : this list
+  prompt                                  : toggle interactive mode with prompt
+  quit                                    : disconnect
+  set server <bk>/<srv> state <state>     : ready, drain or maint
+  set weight <bk>/<srv> <weight>[%]       : change a server's weight
+  show backend                            : list the backends
+  show info                               : report information about the process
+  show stat                               : report counters for each proxy and server, as CSV
+  show version                            : show the version
+  show vrrp                               : state of every virtual router
+"""
+
+
+class Commands:
+    """What the runtime socket can do to a running node."""
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        verdicts: Callable[[], Mapping[tuple[str, str], Verdict]],
+        routers: Callable[[], Sequence[RouterStatus]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._plane = plane
+        self._verdicts = verdicts
+        self._routers = routers
+        self._changed = changed
+        """Called after an operator changed what a server may do."""
+        self._started = time.monotonic()
+        self._verbs: list[tuple[str, Callable[[list[str]], str]]] = [
+            ("show stat", lambda _: to_csv(self.table())),
+            ("show info", lambda _: self._info()),
+            ("show backend", lambda _: "# name\n" + "".join(f"{name}\n" for name in plane.backends)),
+            ("show version", lambda _: f"2.6.0-hapair-{__version__}\n"),
+            ("show vrrp", lambda _: self._vrrp()),
+            ("set server", self._set_server),
+            ("set weight", self._set_weight),
+            ("get weight", self._get_weight),
+            ("help", lambda _: _HELP),
+        ]
+
+    def table(self) -> list[Row]:
+        """The statistics rows as they are now."""
+        return rows(self._plane, self._verdicts())
+
+    def execute(self, line: str) -> str:
+        """Run one line of `;`-separated commands; every answer ends with an empty line."""
+        return "".join(self._one(command.split()) + "\n" for command in line.split(";") if command.strip())
+
+    def _one(self, words: list[str]) -> str:
+        for name, run in self._verbs:
+            verb = name.split()
+            if words[: len(verb)] == verb:
+                return run(words[len(verb) :])
+        return f"Unknown command: '{' '.join(words[:2])}', but maybe one of the following ones is a better match:\n{_HELP}"
+
+    def _info(self) -> str:
+        process = self._plane.process
+        uptime = int(time.monotonic() - self._started)
+        values = {
+            "Name": "HAProxy",
+            "Version": f"2.6.0-hapair-{__version__}",
+            "Release_date": "2026/11/23",
+            "Nbthread": 1,
+            "Nbproc": 1,
+            "Process_num": 1,
+            "Pid": os.getpid(),
+            "Uptime": f"{uptime // 86400}d {uptime // 3600 % 24}h{uptime // 60 % 60:02}m{uptime % 60:02}s",
+            "Uptime_sec": uptime,
+            "Maxconn": process.maxconn,
+            "Hard_maxconn": process.maxconn,
+            "CurrConns": process.current,
+            "CumConns": process.total,
+            "CumReq": sum(frontend.requests for frontend in self._plane.frontends.values()),
+            "Maxpipes": 0,
+            "PipesUsed": 0,
+            "Tasks": process.current,
+            "Run_queue": 0,
+            "node": self._plane.config.node.name if self._plane.config is not None else "",
+        }
+        return "".join(f"{key}: {value}\n" for key, value in values.items())
+
+    def _vrrp(self) -> str:
+        lines = ["# instance state priority effective_priority transitions cause"]
+        for router in self._routers():
+            lines.append(
+                f"{router.name} {router.state.value} {router.priority} {router.effective_priority} "
+                f"{router.transitions} {router.cause}"
+            )
+        return "\n".join(lines) + "\n"
+
+    def _find(self, words: list[str]) -> Server | str:
+        backend_name, _, server_name = (words[0] if words else "").partition("/")
+        backend = self._plane.backends.get(backend_name)
+        if backend is None:
+            return "No such backend.\n"
+        for server in backend.servers:
+            if server.name == server_name:
+                return server
+        return "No such server.\n"
+
+    def _set_server(self, words: list[str]) -> str:
+        server = self._find(words)
+        if isinstance(server, str):
+            return server
+        if len(words) != 3 or words[1] != "state" or words[2] not in ("ready", "drain", "maint"):
+            return "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n"
+        self._plane.set_administrative(server, words[2])
+        self._changed()
+        return ""
+
+    def _set_weight(self, words: list[str]) -> str:
+        server = self._find(words)
+        if isinstance(server, str):
+            return server
+        matched = _WEIGHT.fullmatch(words[1]) if len(words) == 2 else None
+        if matched is None:
+            return "Require <weight> or <weight%>.\n"
+        weight = int(matched[1])
+        if matched[2]:
+            if weight > 100:
+                return "Relative weight can only be between 0 and 100% inclusive.\n"
+            weight = (server.initial_weight * weight + 99) // 100
+        if weight > 256:
+            return "Absolute weight can only be between 0 and 256 inclusive.\n"
+        server.backend.set_weight(server, weight)
+        self._changed()
+        return ""
+
+    def _get_weight(self, words: list[str]) -> str:
+        server = self._find(words)
+        return server if isinstance(server, str) else f"{server.weight} (initial {server.initial_weight})\n"

@@ -1,0 +1,184 @@
+"""The runtime socket and the metrics listener: a few administrators, one trio task each.
+
+An exception here costs one administrator's connection, never the node.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h11
+import trio
+
+from hapair.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from hapair.api.commands import Commands
+
+logger = logging.getLogger("hapair.api")
+
+MAX_LINE = 16384
+IDLE = 60.0
+"""Seconds without a command before an administrator is sent away."""
+MAX_ADMINISTRATORS = 32
+
+
+@contextmanager
+def runtime_socket(path: str | None) -> Iterator[socket.socket | None]:
+    """The listening socket, 0600 from its first moment; its file goes with it.
+
+    Raises:
+        StartError: somebody listens there, or it cannot be made.
+    """
+    if path is None:
+        yield None
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(path) == 0:
+                raise StartError(f"api.socket: another process listens on {path}")
+        before = os.umask(0o177)
+        try:
+            with suppress(FileNotFoundError):
+                if Path(path).is_socket():
+                    Path(path).unlink()
+            sock.bind(path)
+        except OSError as error:
+            raise StartError(f"api.socket: cannot bind {path}: {error.strerror}") from None
+        finally:
+            os.umask(before)
+        sock.listen(16)
+        yield sock
+        with suppress(OSError):
+            Path(path).unlink()
+
+
+def metrics_socket(listen: tuple[str, int] | None) -> socket.socket | None:
+    """The metrics listener.
+
+    Raises:
+        StartError: the address cannot be bound.
+    """
+    if listen is None:
+        return None
+    host, port = listen
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(16)
+    except OSError as error:
+        sock.close()
+        raise StartError(f"api.listen: cannot bind {host}:{port}: {error.strerror}") from None
+    return sock
+
+
+async def serve_commands(
+    sock: socket.socket,
+    commands: Commands,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the runtime socket until cancelled."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await _converse(stream, commands)
+
+    await _serve(sock, serve, task_status)
+
+
+async def serve_metrics(
+    sock: socket.socket,
+    metrics: Callable[[], str],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve `/metrics` until cancelled."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await _answer_scrapes(stream, metrics)
+
+    await _serve(sock, serve, task_status)
+
+
+async def _serve(
+    sock: socket.socket,
+    serve: Callable[[trio.SocketStream], Awaitable[None]],
+    task_status: trio.TaskStatus[None],
+) -> None:
+    room = trio.CapacityLimiter(MAX_ADMINISTRATORS)
+
+    async def guarded(stream: trio.SocketStream) -> None:
+        async with stream, room:
+            try:
+                await serve(stream)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, h11.RemoteProtocolError):
+                pass  # the other side's end, one way or another
+            except Exception:
+                logger.exception("bug while serving an administrator")
+
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    async with trio.open_nursery() as nursery:
+        task_status.started()
+        await trio.serve_listeners(guarded, [listener], handler_nursery=nursery)
+
+
+async def _converse(stream: trio.SocketStream, commands: Commands) -> None:
+    """HAProxy's manners: one line and out, unless `prompt` was asked for."""
+    interactive = False
+    buffer = b""
+    while True:
+        with trio.fail_after(IDLE):
+            data = await stream.receive_some(4096)
+        buffer += data
+        while b"\n" in buffer or (not data and buffer):
+            line, _, buffer = buffer.partition(b"\n")
+            text = line.decode("utf-8", "replace").strip(" \r")
+            if text == "quit":
+                return
+            if text == "prompt":
+                interactive = not interactive
+                answer = "\n"
+            else:
+                answer = commands.execute(text)
+            await stream.send_all((answer + ("> " if interactive else "")).encode())
+            if not interactive:
+                return
+        if not data or len(buffer) > MAX_LINE:
+            return
+
+
+async def _answer_scrapes(stream: trio.SocketStream, metrics: Callable[[], str]) -> None:
+    connection = h11.Connection(h11.SERVER)
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            with trio.fail_after(IDLE):
+                connection.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Request):
+            found = event.method == b"GET" and event.target.partition(b"?")[0] == b"/metrics"
+            body = metrics().encode() if found else b"only GET /metrics\n"
+            response = h11.Response(
+                status_code=200 if found else 404,
+                headers=[
+                    ("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),
+                    ("Content-Length", str(len(body))),
+                ],
+            )
+            out = b""
+            for part in (response, h11.Data(data=body), h11.EndOfMessage()):
+                out += connection.send(part) or b""
+            await stream.send_all(out)
+        elif isinstance(event, h11.EndOfMessage):
+            if connection.our_state is not h11.DONE:
+                return
+            connection.start_next_cycle()
+        elif isinstance(event, h11.ConnectionClosed):
+            return

@@ -1,0 +1,37 @@
+"""SIGHUP: prepare (may fail) -> commit (synchronous, cannot) -> retire (drains by itself).
+
+A file with a mistake, or one that asks for a port that is taken, changes
+nothing and says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hapair.config.delta import delta
+from hapair.dataplane.service import gate_addresses
+
+if TYPE_CHECKING:
+    from hapair.app.wiring import Node
+    from hapair.config.model import NodeConfig
+
+logger = logging.getLogger("hapair.app")
+
+
+async def apply(node: Node, config: NodeConfig) -> str:
+    """Make the running node follow `config`; returns what changed, for the log.
+
+    Raises:
+        StartError: something new cannot be acquired; the node runs on as it was.
+    """
+    change = delta(node.config, config)
+    prepared = node.plane.prepare(config)
+    for key in change.restart_keys:
+        logger.warning("%s changed: that takes effect at the next start", key)
+    node.plane.commit(prepared, gate_addresses(config))
+    node.config = config
+    node.health.replace(node.check_plans(config))
+    await node.routers.apply(config)
+    node.tell_tracking()
+    return change.summary()

@@ -1,0 +1,115 @@
+"""The one nursery.  Start and stop order are what the indentation says.
+
+`serving` (health, data plane, api) encloses `attracting` (the virtual routers):
+nobody is drawn to a node that cannot serve yet, and a node that stops gives the
+VIP away before it stops serving.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from hapair.app import reload
+from hapair.app.check import load_text_config
+from hapair.app.privileges import confine
+from hapair.app.signals import RELOAD, STOP, ServiceManager
+from hapair.config.problems import render
+from hapair.errors import ConfigError, StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hapair.app.wiring import Node
+
+logger = logging.getLogger("hapair.app")
+
+
+class ConfigFile:
+    """node.toml, still readable by name after a chroot."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def read(self) -> str:
+        """The text as it is now."""
+        fd = os.open(self.path.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
+        with open(fd, encoding="utf-8") as file:
+            return file.read()
+
+    def close(self) -> None:
+        """Give the directory back."""
+        os.close(self._directory)
+
+
+async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> None:
+    """Run the node until a signal stops it.
+
+    Raises:
+        StartError: something cannot be acquired; nothing was announced.
+    """
+    manager = ServiceManager(environ)
+    with trio.open_signal_receiver(*STOP, RELOAD) as signals:
+        try:
+            node.start()
+            async with trio.open_nursery() as serving:
+                await serving.start(node.routers.run)
+                await serving.start(node.plane.run)
+                await serving.start(node.health.run)
+                confine(node.config.node.chroot)
+                async with trio.open_nursery() as attracting:
+                    await attracting.start(node.routers.attract, node.config)
+                    serving.start_soon(manager.watchdog)
+                    manager.ready("serving")
+                    logger.info("node %s is ready", node.config.node.name)
+                    async for number in signals:
+                        if number in STOP:
+                            logger.info("stopping on %s", signal.Signals(number).name)
+                            break
+                        await _reload(node, file, environ, manager)
+                    manager.stopping()
+                    attracting.cancel_scope.cancel()  # the VIPs move to the peer now
+                node.plane.stop_accepting()
+                async with trio.open_nursery() as draining:
+                    draining.start_soon(_drain, node, draining.cancel_scope)
+                    async for number in signals:
+                        if number in STOP:
+                            logger.info("stopping at once on a second %s", signal.Signals(number).name)
+                            break
+                    draining.cancel_scope.cancel()
+                serving.cancel_scope.cancel()
+        finally:
+            manager.close()
+
+
+async def _drain(node: Node, scope: trio.CancelScope) -> None:
+    """Let sessions end, but not for ever."""
+    with trio.move_on_after(node.config.node.hard_stop_after) as deadline:
+        await node.plane.drained()
+    if deadline.cancelled_caught:
+        logger.warning("%d sessions were still open and are cut", node.plane.process.current)
+    scope.cancel()
+
+
+async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], manager: ServiceManager) -> None:
+    manager.reloading()
+    try:
+        loaded = load_text_config(file.read(), str(file.path), environ)
+        summary = await reload.apply(node, loaded.config)
+    except ConfigError as error:
+        for problem in error.problems:
+            logger.error("%s", render(problem, "").splitlines()[0])
+        logger.error("reload: %s has %d mistakes, nothing was changed", file.path, len(error.problems))
+        manager.ready("serving; the last reload failed")
+    except (StartError, OSError, UnicodeDecodeError) as error:
+        logger.error("reload: %s; nothing was changed", error)  # noqa: TRY400 - an operator's mistake, not ours
+        manager.ready("serving; the last reload failed")
+    else:
+        logger.info("reload: %s", summary)
+        manager.ready("serving")

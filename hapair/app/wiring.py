@@ -1,0 +1,214 @@
+"""NodeConfig -> objects.  The only place that names adapters, and where siblings meet.
+
+Health tells the data plane which servers are up and the routers whether what
+they track is well; routers open and close the data plane's gates.  None of them
+knows another.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from hapair.app.gate import VipGate
+from hapair.dataplane.service import DataPlane, gate_addresses
+from hapair.errors import StartError
+from hapair.health.plan import plan_for
+from hapair.health.service import HealthService, ServerKey, Verdict
+from hapair.kernel.guard import GuardProcess
+from hapair.kernel.links import Links
+from hapair.kernel.neighbours import ArpAnnouncer
+from hapair.kernel.netlink import NetlinkAddresses, route_socket
+from hapair.kernel.raw import RawSegment
+from hapair.vrrp.service import VirtualRouter
+from hapair.vrrp.tracking import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hapair.config.model import Frontend, NodeConfig, VrrpInstance
+    from hapair.dataplane.access_log import LogSink
+    from hapair.health.plan import CheckPlan
+    from hapair.proxy.frontend import Responder
+
+MIN_GUARD_TIMEOUT = 0.1
+MAX_GUARD_TIMEOUT = 1.0
+"""Seconds; in between, twice the shortest advert interval: a frozen node is off the VIP before its peer is on it."""
+
+
+class Node:
+    """Everything that one daemon consists of."""
+
+    def __init__(
+        self, config: NodeConfig, sink: LogSink, responder: Callable[[Frontend], Responder] | None = None
+    ) -> None:
+        self.config = config
+        self.plane = DataPlane(config.node.maxconn, sink, responder)
+        self.health = HealthService(self._server_checked)
+        self.routers = VirtualRouters(self.plane, guard_timeout(config))
+
+    def check_plans(self, config: NodeConfig) -> dict[ServerKey, CheckPlan]:
+        """What has to be probed."""
+        plans = {}
+        for backend in config.backends.values():
+            for server in backend.servers:
+                plan = plan_for(backend, server)
+                if plan is not None:
+                    plans[ServerKey(backend.name, server.name)] = plan
+        return plans
+
+    def start(self) -> None:
+        """Acquire everything that can fail, before anybody is told that we are here.
+
+        Raises:
+            StartError: a busy port, an unknown host or interface.
+        """
+        self.plane.commit(self.plane.prepare(self.config), gate_addresses(self.config))
+        self.health.replace(self.check_plans(self.config))
+
+    def _server_checked(self, key: ServerKey, verdict: Verdict) -> None:
+        if verdict.changed:
+            self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
+            self.tell_tracking()
+
+    def tell_tracking(self) -> None:
+        """Let every router know whether the backends that it tracks have enough servers."""
+        self.routers.tell_tracking(self.plane.usable_counts())
+
+
+def reason(verdict: Verdict) -> str:
+    """Why a server changed state, as HAProxy adds it to its log line."""
+    outcome = verdict.outcome
+    return f", reason: {outcome.description}, check duration: {round(outcome.duration * 1000)}ms"
+
+
+def guard_timeout(config: NodeConfig) -> float:
+    """Seconds without a sign of life after which the guard strikes."""
+    if config.node.guard_timeout is not None:
+        return config.node.guard_timeout
+    shortest = min((instance.advert_interval for instance in config.vrrp.values()), default=1.0)
+    return min(MAX_GUARD_TIMEOUT, max(MIN_GUARD_TIMEOUT, 2 * shortest))
+
+
+class VirtualRouters:
+    """The VRRP instances of the node, each in a scope of its own so that a reload can end one."""
+
+    def __init__(self, plane: DataPlane, guard_timeout: float) -> None:
+        self._plane = plane
+        self._guard = GuardProcess(guard_timeout)
+        self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
+        self._usable: Mapping[str, int] = {}
+        self._links: Links | None = None
+        self._route: Any = None
+        self._needs: trio.Nursery | None = None
+        """What must outlive the routers: links, guard."""
+        self._nursery: trio.Nursery | None = None
+        self._guarded = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep what every router needs (links, netlink, guard) until cancelled."""
+        with ExitStack() as stack:
+            self._links = Links()
+            stack.callback(self._links.close)
+            self._route = stack.enter_context(route_socket())
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._links.run)
+                self._needs = nursery
+                task_status.started()
+                await trio.sleep_forever()
+
+    async def attract(
+        self, config: NodeConfig, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Take part in every election until cancelled; then every VIP is given away."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                for instance in config.vrrp.values():
+                    await nursery.start(self._route_for, instance)
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def tell_tracking(self, usable: Mapping[str, int]) -> None:
+        """How many usable servers each backend has now."""
+        self._usable = usable
+        for instance, router, _, _ in self._running.values():
+            verdict = judge(instance.track, usable)
+            router.set_tracking(verdict.ok, verdict.why)
+
+    def routers(self) -> list[VirtualRouter]:
+        """Those that take part now."""
+        return [router for _, router, _, _ in self._running.values()]
+
+    async def apply(self, config: NodeConfig) -> None:
+        """Follow a reload: what did not change is not touched, what can change in place does."""
+        assert self._nursery is not None
+        for name, (old, router, scope, ended) in list(self._running.items()):
+            new = config.vrrp.get(name)
+            if new is None or not same_router(old, new):
+                scope.cancel()
+                await ended.wait()
+            elif new != old:
+                await router.reconfigure(new)
+                self._running[name] = (new, router, scope, ended)
+        for name, instance in config.vrrp.items():
+            if name not in self._running:
+                await self._nursery.start(self._route_for, instance)
+        if self._usable:
+            self.tell_tracking(self._usable)
+
+    async def _route_for(
+        self, instance: VrrpInstance, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        assert self._links is not None
+        assert self._needs is not None
+        if not self._guarded:
+            self._guarded = True
+            await self._needs.start(self._guard.run)
+        link = self._links.follow(instance.interface)
+        if not link.index:
+            raise StartError(f"vrrp.{instance.name}: there is no interface {instance.interface}")
+        addresses = NetlinkAddresses(self._route, link)
+        source = instance.source_address or addresses.first(besides=instance.addresses)
+        if source is None:
+            raise StartError(
+                f"vrrp.{instance.name}: {instance.interface} has no IPv4 address of its own to send adverts from"
+            )
+        with ExitStack() as stack:
+            segment = RawSegment(link, source, multicast=not instance.unicast_peers)
+            stack.callback(segment.close)
+            announcer = ArpAnnouncer(link)
+            stack.callback(announcer.close)
+            router = VirtualRouter(
+                instance,
+                source=source,
+                link=link,
+                addresses=addresses,
+                segment=segment,
+                announcer=announcer,
+                gate=VipGate(self._plane, tuple(vip.ip for vip in instance.addresses)),
+                guard=self._guard,
+            )
+            ended = trio.Event()
+            try:
+                with trio.CancelScope() as scope:
+                    self._running[instance.name] = (instance, router, scope, ended)
+                    await router.run(task_status=task_status)
+            finally:
+                del self._running[instance.name]
+                ended.set()
+
+
+def same_router(old: VrrpInstance, new: VrrpInstance) -> bool:
+    """Can `old` become `new` without leaving the election?"""
+    return (
+        old.interface == new.interface
+        and old.virtual_router_id == new.virtual_router_id
+        and old.source_address == new.source_address
+        and old.unicast_peers == new.unicast_peers
+        and {vip.ip for vip in old.addresses} == {vip.ip for vip in new.addresses}
+    )
