@@ -1,0 +1,19 @@
+"""The two-node lab: real processes in network namespaces, broken on purpose and watched from outside.
+
+    namespaces   enter, create, leave; root is not needed
+    init         PID 1 of a machine (a program of its own)
+    processes    machines, and the processes that run in them
+    topology     the switch, the links, the addresses; `open_lab`
+    nodes        a load balancer: hapair, or keepalived with HAProxy
+    backends     the HTTP servers behind it (a program of its own)
+    bodies       bodies whose checksum is known without reading them
+    probe        a fresh connection every 2 ms (a program of its own)
+    probers      who is asked what: requests, VIP holders, ARP
+    faults       what we do to a node, and how it is undone
+    verdicts     gap, two holders, takeover: pure arithmetic over what was recorded
+    scenario     start a pair, break it, measure, hand back
+    report       tables
+
+Nothing here has a name on the host: namespaces live as long as the program, and a SIGKILL of the
+program takes every machine with it.
+"""

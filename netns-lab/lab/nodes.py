@@ -1,0 +1,217 @@
+"""A load balancer node: hapair, or keepalived with HAProxy, doing the same job.
+
+`start` returns when the node's programs are ready, not when it is MASTER.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Literal, Protocol
+
+import attrs
+import trio
+
+from lab.processes import Machine, Process
+from lab.topology import INTERFACE
+
+Kind = Literal["hapair", "keepalived"]
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@attrs.frozen
+class Settings:
+    """What one node is told."""
+
+    name: str
+    priority: int
+    advert_interval: float
+    """Seconds."""
+    vip: IPv4Interface
+    servers: Mapping[str, IPv4Address]
+    """Name -> address; port 80."""
+    virtual_router_id: int = 51
+
+
+class Node(Protocol):
+    settings: Settings
+    machine: Machine
+
+    @property
+    def running(self) -> bool: ...
+
+    async def start(self) -> None:
+        """Start every program of the node that does not run; ends what is left of a VRRP speaker first."""
+
+    async def stop(self) -> None:
+        """Stop as an operator does: SIGTERM, then wait for the end."""
+
+    def router(self) -> Process:
+        """The process that speaks VRRP."""
+
+    def kill_router(self) -> None:
+        """SIGKILL the VRRP speaker and its process group; what guards it survives."""
+
+    def log(self) -> str:
+        """The last lines of everything that ran here."""
+
+
+class _Programs:
+    """What both kinds share: the processes started last."""
+
+    def __init__(self, machine: Machine, settings: Settings, scratch: Path) -> None:
+        self.machine = machine
+        self.settings = settings
+        self._scratch = scratch
+        self._started: list[Process] = []
+        self._turn = trio.Lock()
+        """Held while starting or stopping: a graceful stop may still be under way when we start again."""
+
+    @property
+    def running(self) -> bool:
+        return any(process.status is None for process in self._started)
+
+    async def start(self) -> None:
+        async with self._turn:
+            if self._started:
+                await self.router().stop()
+            await self._start()
+
+    async def stop(self) -> None:
+        async with self._turn:
+            for process in self._started:
+                await process.stop()
+
+    async def _start(self) -> None:
+        raise NotImplementedError
+
+    def router(self) -> Process:
+        return self._started[0]
+
+    def kill_router(self) -> None:
+        self.router().signal_group(signal.SIGKILL)
+
+    def log(self) -> str:
+        return "\n".join(f"{process.name}:\n{process.tail()}" for process in self._started)
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._scratch / name
+        path.write_text(text)
+        return path
+
+
+class HapairNode(_Programs):
+    """One `hapair run`."""
+
+    async def _start(self) -> None:
+        path = self._write(f"{self.settings.name}.toml", hapair_toml(self.settings))
+        process = await self.machine.spawn(
+            [sys.executable, "-m", "hapair", "run", path], name="hapair", env={"PYTHONUNBUFFERED": "1"}, cwd=_ROOT
+        )
+        self._started = [process]
+        await process.wait_line("is ready", within=15)
+
+
+
+class KeepalivedNode(_Programs):
+    """Debian's keepalived and haproxy."""
+
+    async def _start(self) -> None:
+        _, proxy = self._started or (None, None)
+        if proxy is None or proxy.status is not None:
+            proxy_cfg = self._write(f"{self.settings.name}.haproxy.cfg", haproxy_cfg(self.settings))
+            proxy = await self.machine.spawn(["haproxy", "-db", "-V", "-f", proxy_cfg])
+            await proxy.wait_line("Available polling", within=15)
+        conf = self._write(f"{self.settings.name}.keepalived.conf", keepalived_conf(self.settings))
+        words: list[str | Path] = ["keepalived", "--dont-fork", "--log-console", "--vrrp", "-f", conf]
+        for option in ("-p", "-r"):
+            pid_file = self._scratch / f"{self.settings.name}.pid{option}"
+            pid_file.unlink(missing_ok=True)  # a killed keepalived leaves them, and PIDs come round quickly here
+            words += [option, pid_file]
+        router = await self.machine.spawn(words)
+        self._started = [router, proxy]
+        await router.wait_line("Entering BACKUP STATE", within=15)
+
+
+def make_node(kind: Kind, machine: Machine, settings: Settings, scratch: Path) -> Node:
+    return {"hapair": HapairNode, "keepalived": KeepalivedNode}[kind](machine, settings, scratch)
+
+
+def hapair_toml(settings: Settings) -> str:
+    servers = "\n".join(
+        f'server.{name} = {{ address = "{address}:80", check = {{ inter = "500ms", rise = 2, fall = 2 }} }}'
+        for name, address in settings.servers.items()
+    )
+    return f"""\
+[node]
+name = "{settings.name}"
+log = {{ target = "stdout", level = "info" }}
+maxconn = 4000
+
+[vrrp.web]
+interface = "{INTERFACE}"
+virtual_router_id = {settings.virtual_router_id}
+priority = {settings.priority}
+advert_interval = "{round(settings.advert_interval * 1000)}ms"
+addresses = ["{settings.vip}"]
+
+[defaults]
+mode = "http"
+httpchk = "GET /health"
+timeout = {{ http_request = "10s", connect = "1s", client = "30s", server = "30s", check = "1s" }}
+
+[frontend.main]
+bind = ["{settings.vip.ip}:80"]
+default_backend = "web"
+
+[backend.web]
+balance = "roundrobin"
+{servers}
+"""
+
+
+def haproxy_cfg(settings: Settings) -> str:
+    servers = "\n".join(
+        f"    server {name} {address}:80 check inter 500ms rise 2 fall 2"
+        for name, address in settings.servers.items()
+    )
+    return f"""\
+global
+    maxconn 4000
+defaults
+    mode http
+    timeout http-request 10s
+    timeout connect 1s
+    timeout client 30s
+    timeout server 30s
+    timeout check 1s
+frontend main
+    bind *:80
+    default_backend web
+backend web
+    balance roundrobin
+    option httpchk GET /health
+{servers}
+"""
+
+
+def keepalived_conf(settings: Settings) -> str:
+    return f"""\
+global_defs {{
+    router_id {settings.name}
+    vrrp_version 3
+}}
+vrrp_instance web {{
+    state BACKUP
+    interface {INTERFACE}
+    virtual_router_id {settings.virtual_router_id}
+    priority {settings.priority}
+    advert_int {settings.advert_interval}
+    virtual_ipaddress {{
+        {settings.vip}
+    }}
+}}
+"""

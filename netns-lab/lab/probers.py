@@ -1,0 +1,168 @@
+"""The three witnesses outside the load balancers: who is served, who holds the VIP, who answers ARP.
+
+Law: a witness records and never judges (`verdicts` does).  All times are
+`time.monotonic()`: CLOCK_MONOTONIC is one clock for every namespace.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import trio
+
+from lab.namespaces import NetNamespace
+from lab.processes import LabError, Machine
+from lab.topology import INTERFACE
+from lab.verdicts import Holding, Request
+
+_NETNS_LAB = str(Path(__file__).parent.parent)
+LIBRARY = {"PYTHONPATH": _NETNS_LAB}
+"""Environment in which `python -m lab.something` works."""
+
+
+class RequestProber:
+    """A fresh TCP connection and request every `interval` seconds, from the client's machine."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        address: IPv4Address,
+        port: int = 80,
+        *,
+        interval: float = 0.002,
+        timeout: float = 0.5,
+    ) -> None:
+        self.requests: list[Request] = []
+        """In the order in which they ended."""
+        self.timeout = timeout
+        """Seconds after which a request has failed."""
+        self._machine = machine
+        self._words = [str(address), str(port), str(interval * 1000), str(timeout * 1000)]
+
+    async def run(self) -> None:
+        words = [sys.executable, "-m", "lab.probe", *self._words]
+        process = await self._machine.spawn(words, name="probe", env=LIBRARY)
+        process.on_line = self._record
+        await process.wait()
+        raise LabError(f"the prober has ended:\n{process.tail()}")
+
+    def _record(self, line: str) -> None:
+        start, end, outcome = line.split(" ", 2)
+        if outcome.startswith("!"):
+            self.requests.append(Request(float(start), float(end), error=outcome[1:]))
+        else:
+            backend, via = outcome.split("/")
+            self.requests.append(Request(float(start), float(end), backend=backend, via=via))
+
+
+class VipSampler:
+    """Looks every 10 ms which machines have the VIP, by netlink in each of their namespaces."""
+
+    def __init__(self, machines: Mapping[str, NetNamespace], vip: IPv4Address, every: float = 0.01) -> None:
+        self.holdings: list[Holding] = []
+        """One for each change, the first for the state at the start."""
+        self._every = every
+        self._pattern = _IFA_LOCAL + vip.packed
+        self._sockets: dict[str, socket.socket] = {}
+        for name, namespace in machines.items():
+            with namespace.entered():
+                self._sockets[name] = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+
+    @property
+    def holders(self) -> frozenset[str]:
+        """Who had the VIP at the last look."""
+        return self.holdings[-1].holders if self.holdings else frozenset()
+
+    def look(self) -> None:
+        """Sample once."""
+        now = time.monotonic()
+        holders = frozenset(name for name, sock in self._sockets.items() if self._pattern in _addresses(sock))
+        if not self.holdings or self.holdings[-1].holders != holders:
+            self.holdings.append(Holding(now, holders))
+
+    async def run(self) -> None:
+        due = trio.current_time()
+        try:
+            while True:
+                self.look()
+                due = max(due + self._every, trio.current_time())
+                await trio.sleep_until(due)
+        finally:
+            for sock in self._sockets.values():
+                sock.close()
+
+
+_IFA_LOCAL = struct.pack("=HH", 8, 2)
+_NLMSG_DONE, _RTM_GETADDR = 3, 22
+_DUMP = struct.pack("=LHHLL", 24, _RTM_GETADDR, 0x301, 1, 0) + struct.pack("=BBBBL", socket.AF_INET, 0, 0, 0, 0)
+
+
+def _addresses(sock: socket.socket) -> bytes:
+    """The raw answer to RTM_GETADDR; some 20 µs, where a parsed one would take 1 ms."""
+    sock.send(_DUMP)
+    answer = b""
+    while True:
+        part = sock.recv(65536)
+        answer += part
+        # A dump ends with a message of its own, which comes alone or last.
+        offset = 0
+        while offset < len(part):
+            length, kind = struct.unpack_from("=LH", part, offset)
+            if kind == _NLMSG_DONE:
+                return answer
+            offset += (length + 3) & ~3
+
+
+async def ask_arp(namespace: NetNamespace, vip: IPv4Address, own: IPv4Address, *, wait: float = 0.1) -> set[str]:
+    """Broadcast "who has the VIP?" and return the MAC addresses that answer within `wait` seconds.
+
+    More than one is a split brain that clients can see.
+    """
+    with namespace.entered():
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ARP))
+        sock.bind((INTERFACE, _ETH_P_ARP))
+    answers: set[str] = set()
+    with sock:
+        mac: bytes = sock.getsockname()[4]
+        arp = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, own.packed, bytes(6), vip.packed)
+        sock.send(b"\xff" * 6 + mac + struct.pack("!H", _ETH_P_ARP) + arp)
+        with trio.move_on_after(wait):
+            while True:
+                await trio.lowlevel.wait_readable(sock)
+                frame = sock.recv(2048)
+                operation, sender, address = struct.unpack_from("!H6s4s", frame, 20)
+                if operation == 2 and address == vip.packed:
+                    answers.add(sender.hex(":"))
+    return answers
+
+
+_ETH_P_ARP = 0x0806
+
+
+async def fetch(namespace: NetNamespace, address: IPv4Address, path: str) -> tuple[int, dict[str, str], bytes]:
+    """GET one small resource from inside `namespace`: status, header fields (lower-case), body.
+
+    Raises:
+        LabError: no answer within 5 s.
+        OSError: no connection.
+    """
+    with namespace.entered():
+        sock = trio.socket.socket()
+    request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: hapair-lab\r\nConnection: close\r\n\r\n"
+    with trio.move_on_after(5), sock:
+        await sock.connect((str(address), 80))
+        await sock.send(request.encode())
+        answer = b""
+        while part := await sock.recv(65536):
+            answer += part
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        fields = dict(line.lower().split(": ", 1) for line in lines)
+        return int(status_line.split(" ")[1]), fields, body
+    raise LabError(f"no answer from {address}{path}")

@@ -1,0 +1,105 @@
+"""What the witnesses' records mean.  Pure; times are monotonic seconds.
+
+The gap of a fault is the longest time between two consecutive successes that
+reaches beyond the fault: equal to "last success before, first success after"
+where service ends with the fault, and right as well where it ends a little later
+or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import inf
+
+import attrs
+
+
+@attrs.frozen
+class Request:
+    """One request of a prober; exactly one of `backend` and `error` is set."""
+
+    start: float
+    end: float
+    backend: str | None = None
+    """The backend that answered."""
+    via: str | None = None
+    """The address from which the backend was asked: the load balancer's."""
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+@attrs.frozen
+class Holding:
+    """From `since` on, until the next Holding, these machines had the VIP."""
+
+    since: float
+    holders: frozenset[str]
+
+
+def gap(requests: Iterable[Request], start: float, end: float) -> float:
+    """The longest time without a success that reaches into [start, end]; `inf` when none followed."""
+    successes = sorted(request.end for request in requests if request.ok)
+    gaps = [b - a for a, b in pairwise(successes) if b > start and a < end]
+    if not successes or successes[-1] <= start:
+        return inf
+    return max(gaps, default=inf)
+
+
+def failures(requests: Iterable[Request], start: float, end: float) -> list[Request]:
+    """Requests that began in [start, end) and failed."""
+    return [request for request in requests if not request.ok and start <= request.start < end]
+
+
+def first_success(requests: Iterable[Request], start: float, via: str | None = None) -> float:
+    """When the first request begun after `start` (and served by `via`) had its answer; `inf` for never."""
+    return min(
+        (
+            request.end
+            for request in requests
+            if request.ok and request.start >= start and via in (None, request.via)
+        ),
+        default=inf,
+    )
+
+
+def time_with(holdings: Sequence[Holding], start: float, end: float, *, at_least: int, at_most: int) -> float:
+    """Seconds of [start, end] in which that many machines had the VIP."""
+    total = 0.0
+    for holding, following in pairwise([*holdings, Holding(inf, frozenset())]):
+        if at_least <= len(holding.holders) <= at_most:
+            total += max(0.0, min(end, following.since) - max(start, holding.since))
+    return total
+
+
+def two_holders(holdings: Sequence[Holding], start: float, end: float) -> float:
+    """Seconds of [start, end] with the VIP on more than one machine."""
+    return time_with(holdings, start, end, at_least=2, at_most=1 << 30)
+
+
+def no_holder(holdings: Sequence[Holding], start: float, end: float) -> float:
+    """Seconds of [start, end] with the VIP nowhere."""
+    return time_with(holdings, start, end, at_least=0, at_most=0)
+
+
+def held_by(holdings: Sequence[Holding], name: str, start: float, *, alone: bool = False) -> float:
+    """When `name` had the VIP (`alone`: and nobody else), at or after `start`; `inf` for never."""
+    for holding, following in pairwise([*holdings, Holding(inf, frozenset())]):
+        if following.since <= start:
+            continue
+        if holding.holders == {name} or (not alone and name in holding.holders):
+            return max(start, holding.since)
+    return inf
+
+
+def master_down_time(priority: int, advert_interval: float) -> float:
+    """RFC 9568 section 6.1: how long a backup of that priority waits in silence."""
+    return 3 * advert_interval + skew_time(priority, advert_interval)
+
+
+def skew_time(priority: int, advert_interval: float) -> float:
+    """RFC 9568 section 6.1: how long it waits after a priority-0 advert."""
+    return (256 - priority) * advert_interval / 256
