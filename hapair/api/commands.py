@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hapair.dataplane.service import DataPlane
     from hapair.health.service import Verdict
     from hapair.proxy.backend import Server
-    from hapair.vrrp.service import RouterStatus
+    from hapair.vrrp.status import RouterStatus
 
 _WEIGHT = re.compile(r"([0-9]{1,5})(%?)")
 _HELP = """\
@@ -79,7 +79,8 @@ class Commands:
             verb = name.split()
             if words[: len(verb)] == verb:
                 return run(words[len(verb) :])
-        return f"Unknown command: '{' '.join(words[:2])}', but maybe one of the following ones is a better match:\n{_HELP}"
+        asked = " ".join(words[:2])
+        return f"Unknown command: '{asked}', but maybe one of the following ones is a better match:\n{_HELP}"
 
     def _info(self) -> str:
         process = self._plane.process

@@ -9,7 +9,7 @@ from hapair.api.stats import BACKEND, FRONTEND, SERVER, Row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from hapair.vrrp.service import RouterStatus
+    from hapair.vrrp.status import RouterStatus
 
 _KINDS = {FRONTEND: "frontend", BACKEND: "backend", SERVER: "server"}
 _VALUES = (
@@ -34,7 +34,10 @@ _ROUTER_STATES = ("INITIALIZE", "FAULT", "BACKUP", "MASTER")
 
 
 def metrics(
-    table: Sequence[Row], routers: Sequence[RouterStatus], connections: int, refusals: dict[str, dict[str, int]]
+    table: Sequence[Row],
+    routers: Sequence[RouterStatus],
+    connections: int,
+    refusals: dict[str, dict[str, int]],
 ) -> str:
     """The whole exposition."""
     lines = list(_simple("haproxy_process_current_connections", "gauge", [("", connections)]))
@@ -44,7 +47,10 @@ def metrics(
             values = [(_labels(row), row[column]) for row in members if column in row]
             lines += _simple(f"haproxy_{word}_{name}", type_, values)
         responses = [
-            (_labels(row, code=code), row[f"hrsp_{code}"]) for row in members for code in _CODES if f"hrsp_{code}" in row
+            (_labels(row, code=code), row[f"hrsp_{code}"])
+            for row in members
+            for code in _CODES
+            if f"hrsp_{code}" in row
         ]
         lines += _simple(f"haproxy_{word}_http_responses_total", "counter", responses)
     servers = [row for row in table if row["type"] == SERVER]
@@ -57,7 +63,11 @@ def metrics(
     lines += _simple(
         "hapair_frontend_refused_total",
         "counter",
-        [(_pairs(proxy=proxy, reason=why), n) for proxy, reasons in refusals.items() for why, n in reasons.items()],
+        [
+            (_pairs(proxy=proxy, reason=why), n)
+            for proxy, reasons in refusals.items()
+            for why, n in reasons.items()
+        ],
     )
     lines += _vrrp(routers)
     return "\n".join(lines) + "\n"

@@ -42,8 +42,10 @@ body { font: 14px/1.4 system-ui, sans-serif; margin: 2rem; color: #1a2733 }
 h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin: 1.4rem 0 .3rem }
 table { border-collapse: collapse; width: 100% }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #dde4ea; white-space: nowrap }
-th { font-weight: 600; background: #eef2f5 } th:first-child, td:first-child, td:last-child { text-align: left }
-.up { background: #e3f6e8 } .down { background: #fbe3e3 } .idle { background: #f3f4f6 } .sum { font-weight: 600 }
+th { font-weight: 600; background: #eef2f5 }
+th:first-child, td:first-child, td:last-child { text-align: left }
+.up { background: #e3f6e8 } .down { background: #fbe3e3 } .idle { background: #f3f4f6 }
+.sum { font-weight: 600 }
 """
 
 

@@ -60,24 +60,25 @@ def runtime_socket(path: str | None) -> Iterator[socket.socket | None]:
             Path(path).unlink()
 
 
-def metrics_socket(listen: tuple[str, int] | None) -> socket.socket | None:
+@contextmanager
+def metrics_socket(listen: tuple[str, int] | None) -> Iterator[socket.socket | None]:
     """The metrics listener.
 
     Raises:
         StartError: the address cannot be bound.
     """
     if listen is None:
-        return None
+        yield None
+        return
     host, port = listen
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(16)
-    except OSError as error:
-        sock.close()
-        raise StartError(f"api.listen: cannot bind {host}:{port}: {error.strerror}") from None
-    return sock
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as sock:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            sock.listen(16)
+        except OSError as error:
+            raise StartError(f"api.listen: cannot bind {host}:{port}: {error.strerror}") from None
+        yield sock
 
 
 async def serve_commands(
@@ -119,7 +120,12 @@ async def _serve(
         async with stream, room:
             try:
                 await serve(stream)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, h11.RemoteProtocolError):
+            except (
+                trio.BrokenResourceError,
+                trio.ClosedResourceError,
+                trio.TooSlowError,
+                h11.RemoteProtocolError,
+            ):
                 pass  # the other side's end, one way or another
             except Exception:
                 logger.exception("bug while serving an administrator")

@@ -41,7 +41,9 @@ def become(user: str | None, group: str | None, *, may_chroot: bool) -> None:
     try:
         gid = grp.getgrnam(group).gr_gid if group is not None else account.pw_gid
     except KeyError:
-        raise StartError(f"node.group: there is no group {group!r} here; create it or remove the key") from None
+        raise StartError(
+            f"node.group: there is no group {group!r} here; create it or remove the key"
+        ) from None
     if os.geteuid() == account.pw_uid and os.getegid() == gid:
         return
     if os.geteuid() != 0:

@@ -34,7 +34,9 @@ class ServiceManager:
                 self._socket = sock
         microseconds = environ.get("WATCHDOG_USEC", "")
         ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self._watchdog = int(microseconds) / 1e6 if microseconds.isascii() and microseconds.isdigit() and ours else 0.0
+        self._watchdog = (
+            int(microseconds) / 1e6 if microseconds.isascii() and microseconds.isdigit() and ours else 0.0
+        )
 
     def ready(self, status: str) -> None:
         """Start-up or a reload is over."""

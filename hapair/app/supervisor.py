@@ -40,7 +40,7 @@ class ConfigFile:
     def read(self) -> str:
         """The text as it is now."""
         fd = os.open(self.path.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
-        with open(fd, encoding="utf-8") as file:
+        with os.fdopen(fd, encoding="utf-8") as file:
             return file.read()
 
     def close(self) -> None:
@@ -62,6 +62,7 @@ async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) ->
                 await serving.start(node.routers.run)
                 await serving.start(node.plane.run)
                 await serving.start(node.health.run)
+                await serving.start(node.serve_api)
                 confine(node.config.node.chroot)
                 async with trio.open_nursery() as attracting:
                     await attracting.start(node.routers.attract, node.config)
@@ -108,7 +109,7 @@ async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], mana
         logger.error("reload: %s has %d mistakes, nothing was changed", file.path, len(error.problems))
         manager.ready("serving; the last reload failed")
     except (StartError, OSError, UnicodeDecodeError) as error:
-        logger.error("reload: %s; nothing was changed", error)  # noqa: TRY400 - an operator's mistake, not ours
+        logger.error("reload: %s; nothing was changed", error)
         manager.ready("serving; the last reload failed")
     else:
         logger.info("reload: %s", summary)

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from hapair.api.commands import Commands
+from hapair.api.metrics import metrics
+from hapair.api.page import stats_responder
+from hapair.api.service import metrics_socket, runtime_socket, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.dataplane.service import DataPlane, gate_addresses
 from hapair.errors import StartError
@@ -26,28 +30,30 @@ from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.tracking import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from hapair.api.stats import Row
     from hapair.config.model import Frontend, NodeConfig, VrrpInstance
     from hapair.dataplane.access_log import LogSink
     from hapair.health.plan import CheckPlan
     from hapair.proxy.frontend import Responder
+    from hapair.vrrp.status import RouterStatus
 
 MIN_GUARD_TIMEOUT = 0.1
 MAX_GUARD_TIMEOUT = 1.0
-"""Seconds; in between, twice the shortest advert interval: a frozen node is off the VIP before its peer is on it."""
+"""Seconds; in between it is twice the shortest advert interval, so that a frozen node is off the VIP before
+its peer is on it."""
 
 
 class Node:
     """Everything that one daemon consists of."""
 
-    def __init__(
-        self, config: NodeConfig, sink: LogSink, responder: Callable[[Frontend], Responder] | None = None
-    ) -> None:
+    def __init__(self, config: NodeConfig, sink: LogSink) -> None:
         self.config = config
-        self.plane = DataPlane(config.node.maxconn, sink, responder)
+        self.plane = DataPlane(config.node.maxconn, sink, self._statistics)
         self.health = HealthService(self._server_checked)
         self.routers = VirtualRouters(self.plane, guard_timeout(config))
+        self.commands = Commands(self.plane, self._verdicts, self._statuses, self.tell_tracking)
 
     def check_plans(self, config: NodeConfig) -> dict[ServerKey, CheckPlan]:
         """What has to be probed."""
@@ -72,6 +78,39 @@ class Node:
         if verdict.changed:
             self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
             self.tell_tracking()
+
+    async def serve_api(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve the runtime socket and the metrics listener until cancelled.
+
+        Raises:
+            StartError: one of them cannot be bound.
+        """
+        api = self.config.api
+        with runtime_socket(api.socket) as commands, metrics_socket(api.listen) as scrapes:
+            async with trio.open_nursery() as nursery:
+                if commands is not None:
+                    await nursery.start(serve_commands, commands, self.commands)
+                if scrapes is not None:
+                    await nursery.start(serve_metrics, scrapes, self._metrics)
+                task_status.started()
+                await trio.sleep_forever()
+
+    def _statistics(self, frontend: Frontend) -> Responder:
+        assert frontend.stats is not None
+        return stats_responder(frontend.stats, f"hapair on {self.config.node.name}", self._rows)
+
+    def _rows(self) -> list[Row]:
+        return self.commands.table()
+
+    def _metrics(self) -> str:
+        refusals = {name: frontend.refusals for name, frontend in self.plane.frontends.items()}
+        return metrics(self.commands.table(), self._statuses(), self.plane.process.current, refusals)
+
+    def _verdicts(self) -> dict[tuple[str, str], Verdict]:
+        return {(key.backend, key.server): verdict for key, verdict in self.health.states().items()}
+
+    def _statuses(self) -> list[RouterStatus]:
+        return [router.status() for router in self.routers.routers()]
 
     def tell_tracking(self) -> None:
         """Let every router know whether the backends that it tracks have enough servers."""
@@ -175,9 +214,7 @@ class VirtualRouters:
         addresses = NetlinkAddresses(self._route, link)
         source = instance.source_address or addresses.first(besides=instance.addresses)
         if source is None:
-            raise StartError(
-                f"vrrp.{instance.name}: {instance.interface} has no IPv4 address of its own to send adverts from"
-            )
+            raise StartError(f"vrrp.{instance.name}: {instance.interface} has no IPv4 address of its own")
         with ExitStack() as stack:
             segment = RawSegment(link, source, multicast=not instance.unicast_peers)
             stack.callback(segment.close)

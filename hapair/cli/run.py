@@ -39,8 +39,8 @@ def run(path: Path) -> int:
             become(config.node.user, config.node.group, may_chroot=config.node.chroot is not None)
             trio.run(supervise, Node(config, sink), ConfigFile(path.absolute()), os.environ)
     except* HapairError as group:
-        for error in _leaves(group):
-            click.echo(f"hapair: {error}", err=True)
+        for leaf in _leaves(group):
+            click.echo(f"hapair: {leaf}", err=True)
         code = 1
     except* KeyboardInterrupt:
         code = 130

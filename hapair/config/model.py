@@ -70,8 +70,11 @@ class Node:
     pidfile: str | None = None
     hard_stop_after: float = 30.0
     """Seconds that a graceful stop waits for sessions to end."""
-    guard_timeout: float = 1.0
-    """Seconds without a heartbeat after which the guard takes the VIPs away from a frozen process."""
+    guard_timeout: float | None = None
+    """Seconds without a heartbeat after which the guard takes the VIPs away from a frozen process.
+
+    None: twice the shortest advert interval, within 0.1..1.
+    """
 
 
 @attrs.frozen

@@ -103,7 +103,7 @@ class ServerEnd:
             session.flushed(now)
         if mask & ~WRITE and client.server_end is self:
             if session.server_ended:
-                # Both directions are shut: nothing more can be learnt here, and epoll would not stop saying so.
+                # Both directions are shut: nothing more can come, and epoll would not stop saying so.
                 self.reactor.forget(self.sock)
             elif len(session.to_client) >= HIGH_WATER and not mask & BROKEN:
                 self._watch(self.mask & ~READ)

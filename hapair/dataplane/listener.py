@@ -185,6 +185,8 @@ class Listener:
         frontend.current -= 1
         process = frontend.process
         process.current -= 1
+        if not process.current:
+            process.on_empty()
         if process.waiting:
             waiting, process.waiting = process.waiting, []
             for listener in waiting:

@@ -70,6 +70,8 @@ class DataPlane:
         self._open_gates: set[IPv4Address] = set()
         self._stopping = False
         self._waiting = trio.CancelScope()
+        self._empty = trio.Event()
+        self.process.on_empty = self._on_empty
         self.bugs = 0
         self.reactor.after_turn(self._serve_woken)
 
@@ -210,8 +212,8 @@ class DataPlane:
                 active, backup = backend.counts()
                 logger.log(
                     logging.INFO if up else logging.CRITICAL if not active + backup else logging.WARNING,
-                    "Server %s/%s is %s%s. %d active and %d backup servers %s. %d sessions active, %d requeued, "
-                    "%d remaining in queue.",
+                    "Server %s/%s is %s%s. %d active and %d backup servers %s. %d sessions active, "
+                    "%d requeued, %d remaining in queue.",
                     backend_name,
                     server_name,
                     "UP" if up else "DOWN",
@@ -285,10 +287,14 @@ class DataPlane:
                 client.session.shut_down(now, at_once=False)
                 client.settle(now)
 
+    def _on_empty(self) -> None:
+        self._empty.set()
+
     async def drained(self) -> None:
         """Return when no session is left."""
         while self.process.current:
-            await trio.sleep(0.02)
+            self._empty = trio.Event()
+            await self._empty.wait()
 
     def _close_all(self) -> None:
         for listener in [*self.listeners.values(), *self._leaving]:

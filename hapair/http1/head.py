@@ -321,7 +321,7 @@ def _drop_nominated(message: Request) -> None:
 
 
 def _upgrade(values: list[bytes]) -> bytes | None:
-    """The one protocol that may be upgraded to; h2c never is: it hides requests from us (RFC 9113 removed it)."""
+    """The one protocol that may be upgraded to; never h2c: it hides requests (RFC 9113 removed it)."""
     if len(values) == 1 and values[0].lower() != b"h2c" and TOKEN.fullmatch(values[0].replace(b"/", b"", 1)):
         return values[0]
     return None

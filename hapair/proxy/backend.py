@@ -121,8 +121,7 @@ class Backend:
         self.total = 0
         self.last_refusal = ""
         self._limited = any(server.maxconn != inf for server in self.servers)
-        self._balance = make(config.balance, [0] * len(self.servers))
-        self._refresh()
+        self._balance = make(config.balance, self._weights())
 
     def enter(self) -> None:
         """One more session (TCP) or request (HTTP) is here."""
@@ -257,12 +256,15 @@ class Backend:
         self.woken.append(session)
 
     def _refresh(self) -> None:
+        for index, weight in enumerate(self._weights()):
+            self._balance.set_weight(index, weight)
+
+    def _weights(self) -> list[int]:
         """Weights as the balancing sees them: backups only without any active, and only the first."""
         active = [server for server in self.servers if server.eligible and not server.backup]
         backup = [server for server in self.servers if server.eligible and server.backup][:1]
         chosen = set(active or backup)
-        for server in self.servers:
-            self._balance.set_weight(server.index, server.weight if server in chosen else 0)
+        return [server.weight if server in chosen else 0 for server in self.servers]
 
     def usable_count(self) -> int:
         """Servers that take new sessions: what VRRP tracking counts."""

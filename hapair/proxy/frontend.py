@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 class Process:
     """What the whole process counts."""
 
-    __slots__ = ("current", "highest", "maxconn", "total", "waiting")
+    __slots__ = ("current", "highest", "maxconn", "on_empty", "total", "waiting")
 
     def __init__(self, maxconn: int) -> None:
+        self.on_empty: Callable[[], None] = lambda: None
+        """Called when the last client has left."""
         self.waiting: list[Any] = []
         """Listeners that hold back until there is room; opaque here."""
         self.maxconn = maxconn

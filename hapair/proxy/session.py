@@ -203,8 +203,8 @@ class Session:
         frontend, backend, server = self.frontend, self.backend, self.server
         return (
             f"{frontend.process.current}/{frontend.current}/{backend.current if backend is not None else 0}/"
-            f"{server.current if server is not None else 0}/{'+' if self.redispatched else ''}{self.attempts} "
-            f"{self.server_queue}/{self.backend_queue}"
+            f"{server.current if server is not None else 0}/"
+            f"{'+' if self.redispatched else ''}{self.attempts} {self.server_queue}/{self.backend_queue}"
         )
 
     # -- a tunnel -----------------------------------------------------------------------

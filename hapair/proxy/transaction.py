@@ -294,7 +294,7 @@ class HttpSession(Session):
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 self._server_rest = data
-                if len(data) > MAX_HEAD or not b"HTTP/1."[: len(data)] == data[:7]:
+                if len(data) > MAX_HEAD or data[:7] != b"HTTP/1."[: len(data)]:
                     self._bad_response("PH", now)
                 return
             try:

@@ -142,7 +142,8 @@ class TcpSession(Session):
             return
         line = (
             f"{self.source}:{self.port} [{frontend.dates.stamp(self.accepted_at)}] {self._log_names()} "
-            f"{milliseconds(self.placed_at, self.assigned_at)}/{milliseconds(self.assigned_at, self.connected_at)}/"
-            f"{milliseconds(self.accepted_at, now)} {self.sent} {flags} {self._log_load()}"
+            f"{milliseconds(self.placed_at, self.assigned_at)}/"
+            f"{milliseconds(self.assigned_at, self.connected_at)}/{milliseconds(self.accepted_at, now)} "
+            f"{self.sent} {flags} {self._log_load()}"
         )
         frontend.log(_INFO, line.encode("latin-1", "replace"))
