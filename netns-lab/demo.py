@@ -127,7 +127,9 @@ class Demo:
         await self._curl()
         await self._one_answers("at the start")
         await self._round("the MASTER's process group", KILL_ROUTER, two_holders=BRIEF)
-        await self._round("everything on the MASTER, its guard too", KILL_EVERYTHING, two_holders=ADDRESS_LIFETIME)
+        await self._round(
+            "everything on the MASTER, its guard too", KILL_EVERYTHING, two_holders=ADDRESS_LIFETIME
+        )
         await trio.sleep(0.5)
         self._quiet(time.monotonic() - 0.5)
 
@@ -157,7 +159,9 @@ class Demo:
         self._quiet(handback.at)
         self._quiet_from = handback.until
         self.rounds.append((f"hand-back: {peer} → {name}", handback))
-        self._say(f"[green]{name} is MASTER[/] again: gap {milliseconds(handback.gap)}, {handback.failed} failed")
+        self._say(
+            f"[green]{name} is MASTER[/] again: gap {milliseconds(handback.gap)}, {handback.failed} failed"
+        )
         both = f"hand-back to {name}: the VIP on both nodes"
         self.checks.append(at_most(both, handback.two_holders, BRIEF))
         self.checks.append(count_at_most(f"hand-back to {name}: requests failed", handback.failed, IN_FLIGHT))
@@ -178,7 +182,9 @@ class Demo:
     async def _one_answers(self, when: str) -> None:
         lab = self._pair.lab
         macs = await ask_arp(lab["client"].net, VIP.ip, lab.topology["client"].address)
-        self.checks.append(Check(f"ARP {when}: who has the VIP?", f"{len(macs)} node(s)", "1", len(macs) == 1))
+        self.checks.append(
+            Check(f"ARP {when}: who has the VIP?", f"{len(macs)} node(s)", "1", len(macs) == 1)
+        )
 
     async def _one_answers_in_the_end(self, fault: Fault, takeover: Takeover) -> None:
         """Nobody is left to take the VIP off the dead node but the kernel."""
@@ -193,7 +199,9 @@ def _pokes(pair: Pair, *, rootless: bool) -> list[str]:
     for name, node in pair.nodes.items():
         init = node.machine.init_pid
         lines.append(f"{enter} -t {init} -n ip address          # {name}")
-        lines.append(f"{enter} -t {init} -n -p sh -c 'kill -KILL -{node.router().pid}'  # {name}'s VRRP speaker")
+        lines.append(
+            f"{enter} -t {init} -n -p sh -c 'kill -KILL -{node.router().pid}'  # {name}'s VRRP speaker"
+        )
     lines.append(f"{enter} -t {pair.nodes['lb-b'].machine.init_pid} -n tcpdump -ni eth0 vrrp or arp")
     return lines
 
@@ -210,7 +218,9 @@ async def _stay(pair: Pair, screen: Screen, *, rootless: bool) -> None:
 async def demonstrate(kind: Kind, interval: float, console: Console, *, stay: bool, rootless: bool) -> bool:
     """Run the rounds and print the tables; returns whether everything held."""
     screen = Screen(console)
-    screen.say(f"two {kind} nodes, advert interval {milliseconds(interval)}, {'not root' if rootless else 'root'}")
+    screen.say(
+        f"two {kind} nodes, advert interval {milliseconds(interval)}, {'not root' if rootless else 'root'}"
+    )
     went_on = True
     async with open_pair(dict.fromkeys(PRIORITIES, kind), interval) as pair, trio.open_nursery() as watching:
         watching.start_soon(screen.watch, pair)
@@ -241,8 +251,12 @@ def _interval(text: str) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="The two-node lab: kills the MASTER and watches.")
-    parser.add_argument("--interval", type=_interval, default=1.0, help="advert interval, 10ms..10s (default 1s)")
-    parser.add_argument("--nodes", choices=("hapair", "keepalived"), default="hapair", help="what the nodes run")
+    parser.add_argument(
+        "--interval", type=_interval, default=1.0, help="advert interval, 10ms..10s (default 1s)"
+    )
+    parser.add_argument(
+        "--nodes", choices=("hapair", "keepalived"), default="hapair", help="what the nodes run"
+    )
     parser.add_argument("--stay", action="store_true", help="keep the lab up afterwards, until Ctrl-C")
     options = parser.parse_args()
     console = Console()

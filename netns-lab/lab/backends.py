@@ -34,7 +34,7 @@ _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _NUMBER = re.compile(rb"(?:n|ms)=([0-9]{1,15})\Z")
 
 
-class Refused(Exception):
+class NotHttpError(Exception):
     """The client does not speak HTTP/1.1 as this server understands it."""
 
 
@@ -84,7 +84,7 @@ class Connection:
                     return
                 if not self._advance():
                     return
-        except Refused:
+        except NotHttpError:
             self._close = True
             self._answer(400, b"bad request\n")
             if self._flushed():
@@ -98,7 +98,7 @@ class Connection:
             end = self._in.find(b"\r\n\r\n")
             if end < 0:
                 if len(self._in) > _LONGEST_HEAD:
-                    raise Refused
+                    raise NotHttpError
                 return False
             head = bytes(self._in[:end])
             del self._in[: end + 4]
@@ -114,7 +114,7 @@ class Connection:
         line, *rest = head.split(b"\r\n")
         found = _REQUEST_LINE.match(line)
         if found is None:
-            raise Refused
+            raise NotHttpError
         fields = dict(field.lower().replace(b" ", b"").split(b":", 1) for field in rest if b":" in field)
         self._head = (found[1], found[2], found[3] or b"")
         connection = fields.get(b"connection", b"")
@@ -126,7 +126,7 @@ class Connection:
             return
         length = fields.get(b"content-length", b"0")
         if not length.isdigit():
-            raise Refused
+            raise NotHttpError
         self._body = Body(int(length))
 
     def _respond(self, body: Body) -> None:
@@ -228,14 +228,14 @@ class Body:
                 continue  # the CRLF after a chunk
             size = _CHUNK_SIZE.match(line)
             if size is None:
-                raise Refused
+                raise NotHttpError
             self._left = int(size[0], 16)
             self._last = self._left == 0
 
 
 def _chunks(length: int) -> Iterator[memoryview]:
     for piece in bodies.pieces(length):
-        yield memoryview(b"%x\r\n%b\r\n" % (len(piece), piece))
+        yield memoryview(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)))
     yield memoryview(b"0\r\n\r\n")
 
 
@@ -247,7 +247,7 @@ class Server:
         self._due: list[tuple[float, int, Connection]] = []
         self._order = count()
         self._listener = socket.create_server((address, port), backlog=4096)
-        self._listener.setblocking(False)  # noqa: FBT003
+        self._listener.setblocking(False)
         self.epoll.register(self._listener, select.EPOLLIN)
 
     def later(self, delay: float, connection: Connection) -> None:
@@ -276,7 +276,7 @@ class Server:
                 sock, peer = self._listener.accept()
             except BlockingIOError:
                 return
-            sock.setblocking(False)  # noqa: FBT003
+            sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._connections[sock.fileno()] = Connection(self, sock, peer[0])
             self.epoll.register(sock, select.EPOLLIN)

@@ -109,11 +109,13 @@ class HapairNode(_Programs):
     async def _start(self) -> None:
         path = self._write(f"{self.settings.name}.toml", hapair_toml(self.settings))
         process = await self.machine.spawn(
-            [sys.executable, "-m", "hapair", "run", path], name="hapair", env={"PYTHONUNBUFFERED": "1"}, cwd=_ROOT
+            [sys.executable, "-m", "hapair", "run", path],
+            name="hapair",
+            env={"PYTHONUNBUFFERED": "1"},
+            cwd=_ROOT,
         )
         self._started = [process]
         await process.wait_line("is ready", within=15)
-
 
 
 class KeepalivedNode(_Programs):
@@ -129,7 +131,9 @@ class KeepalivedNode(_Programs):
         words: list[str | Path] = ["keepalived", "--dont-fork", "--log-console", "--vrrp", "-f", conf]
         for option in ("-p", "-r"):
             pid_file = self._scratch / f"{self.settings.name}.pid{option}"
-            pid_file.unlink(missing_ok=True)  # a killed keepalived leaves them, and PIDs come round quickly here
+            pid_file.unlink(
+                missing_ok=True
+            )  # a killed keepalived leaves them, and PIDs come round quickly here
             words += [option, pid_file]
         router = await self.machine.spawn(words)
         self._started = [router, proxy]

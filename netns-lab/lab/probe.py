@@ -47,8 +47,8 @@ class Probe:
         self._ages: deque[Try] = deque()
         self._lines: list[str] = []
         self._request = (
-            f"GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: hapair-lab\r\nConnection: close\r\n\r\n".encode()
-        )
+            f"GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: hapair-lab\r\nConnection: close\r\n\r\n"
+        ).encode()
 
     def run(self) -> None:
         gc.disable()
@@ -65,8 +65,8 @@ class Probe:
                 os.write(1, "".join(self._lines).encode())
                 self._lines.clear()
                 flush = now + _FLUSH
-            for fd, mask in self._epoll.poll(max(0.0, due - time.monotonic())):
-                self._ready(self._open[fd], mask)
+            for fd, _ in self._epoll.poll(max(0.0, due - time.monotonic())):
+                self._ready(self._open[fd])
 
     def _launch(self, now: float) -> None:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -78,7 +78,7 @@ class Probe:
         if failed not in (0, errno.EINPROGRESS):
             self._end(attempt, f"!{errno.errorcode[failed]}", now)
 
-    def _ready(self, attempt: Try, mask: int) -> None:
+    def _ready(self, attempt: Try) -> None:
         try:
             if not attempt.sent:
                 failed = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

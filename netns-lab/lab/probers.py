@@ -100,7 +100,9 @@ class VipSampler:
 
 _IFA_LOCAL = struct.pack("=HH", 8, 2)
 _NLMSG_DONE, _RTM_GETADDR = 3, 22
-_DUMP = struct.pack("=LHHLL", 24, _RTM_GETADDR, 0x301, 1, 0) + struct.pack("=BBBBL", socket.AF_INET, 0, 0, 0, 0)
+_DUMP = struct.pack("=LHHLL", 24, _RTM_GETADDR, 0x301, 1, 0) + struct.pack(
+    "=BBBBL", socket.AF_INET, 0, 0, 0, 0
+)
 
 
 def _addresses(sock: socket.socket) -> bytes:
@@ -119,13 +121,17 @@ def _addresses(sock: socket.socket) -> bytes:
             offset += (length + 3) & ~3
 
 
-async def ask_arp(namespace: NetNamespace, vip: IPv4Address, own: IPv4Address, *, wait: float = 0.1) -> set[str]:
+async def ask_arp(
+    namespace: NetNamespace, vip: IPv4Address, own: IPv4Address, *, wait: float = 0.1
+) -> set[str]:
     """Broadcast "who has the VIP?" and return the MAC addresses that answer within `wait` seconds.
 
     More than one is a split brain that clients can see.
     """
     with namespace.entered():
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ARP))
+        sock = socket.socket(
+            socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ARP)
+        )
         sock.bind((INTERFACE, _ETH_P_ARP))
     answers: set[str] = set()
     with sock:
@@ -145,7 +151,9 @@ async def ask_arp(namespace: NetNamespace, vip: IPv4Address, own: IPv4Address, *
 _ETH_P_ARP = 0x0806
 
 
-async def fetch(namespace: NetNamespace, address: IPv4Address, path: str) -> tuple[int, dict[str, str], bytes]:
+async def fetch(
+    namespace: NetNamespace, address: IPv4Address, path: str
+) -> tuple[int, dict[str, str], bytes]:
     """GET one small resource from inside `namespace`: status, header fields (lower-case), body.
 
     Raises:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Any
 
 import trio
@@ -53,20 +53,20 @@ class Process:
         self._silent = False
         self._news = trio.lowlevel.ParkingLot()
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Signal this process alone."""
         self.machine.kill(self.pid, number)
 
-    def signal_group(self, number: signal.Signals) -> None:
+    def signal_group(self, number: Signals) -> None:
         """Signal it and all its descendants that did not leave its process group."""
         self.machine.kill(-self.pid, number)
 
     async def stop(self, grace: float = 10.0) -> int:
         """SIGTERM, then SIGKILL of the group after `grace` seconds; returns the status."""
-        self.signal(signal.SIGTERM)
+        self.signal(SIGTERM)
         with trio.move_on_after(grace):
             await self.ended.wait()
-        self.signal_group(signal.SIGKILL)
+        self.signal_group(SIGKILL)
         return await self.wait()
 
     async def wait(self) -> int:
@@ -147,7 +147,7 @@ class Machine:
         self.init_pid: int = json.loads(data)["init"]
         """As this program sees it: for nsenter."""
         self.net = NetNamespace(fds[0])
-        self._control.setblocking(False)  # noqa: FBT003
+        self._control.setblocking(False)
 
     async def listen(self) -> None:
         """Take in what init reports, until the machine is off."""
@@ -213,11 +213,11 @@ class Machine:
         self._nursery.start_soon(reply.read_output, read_end)
         return reply
 
-    def kill(self, pid: int, number: signal.Signals) -> None:
+    def kill(self, pid: int, number: Signals) -> None:
         """As kill(2), with the machine's own PIDs."""
         self._control.send(json.dumps({"pid": pid, "signal": number}).encode())
 
-    def kill_everything(self, number: signal.Signals) -> None:
+    def kill_everything(self, number: Signals) -> None:
         """Signal every process of the machine at once; the network stays as it is."""
         self.kill(-1, number)
 
