@@ -1,6 +1,6 @@
 """A small real HTTP/1.1 server that says who it is.  Run as a program.
 
-    python -m lab.backends NAME ADDRESS PORT
+    python -m lab.backends NAME ADDRESS PORT        (0: any; it says which)
 
     GET /                 200, NAME and a newline
     GET /health           200, ok
@@ -248,6 +248,7 @@ class Server:
         self._order = count()
         self._listener = socket.create_server((address, port), backlog=4096)
         self._listener.setblocking(False)
+        self.port: int = self._listener.getsockname()[1]
         self.epoll.register(self._listener, select.EPOLLIN)
 
     def later(self, delay: float, connection: Connection) -> None:
@@ -284,5 +285,5 @@ class Server:
 
 if __name__ == "__main__":
     server = Server(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    print("ready", flush=True)
+    print(f"ready on port {server.port}", flush=True)
     server.serve()

@@ -1,0 +1,88 @@
+"""The witnesses see what is there, and see it when it happens."""
+
+import signal
+import sys
+import time
+
+import pytest
+import trio
+
+from lab import verdicts
+from lab.probers import LIBRARY, RequestProber, VipSampler, ask_arp, fetch
+from lab.scenario import start_backends
+from lab.topology import VIP, netlink
+
+pytestmark = pytest.mark.netns
+
+
+def _put_vip(lab, name, command):
+    with netlink(lab[name].net) as inside:
+        index = inside.link_lookup(ifname="eth0")[0]
+        inside.addr(command, index=index, address=str(VIP.ip), prefixlen=VIP.network.prefixlen)
+
+
+async def _until(is_true):
+    with trio.fail_after(5):
+        while not is_true():  # noqa: ASYNC110 -- other processes and the kernel tell nobody
+            await trio.sleep(0.005)
+
+
+async def test_the_prober_records_who_answered_and_the_gap_when_nobody_did(lab, nursery):
+    await start_backends(lab)
+    prober = RequestProber(lab["client"], lab.topology["web1"].address)
+    nursery.start_soon(prober.run)
+    await _until(lambda: len(prober.requests) > 50)
+    assert all(request.backend == "web1" for request in prober.requests)
+    stopped = time.monotonic()
+    lab["web1"].kill_everything(signal.SIGSTOP)
+    await trio.sleep(0.2)
+    lab["web1"].kill_everything(signal.SIGCONT)
+    await trio.sleep(0.2)
+    assert 0.19 < verdicts.gap(prober.requests, stopped, time.monotonic()) < 0.4
+
+
+async def test_the_prober_says_why_a_request_failed(lab, nursery):
+    refused = RequestProber(lab["client"], lab.topology["web1"].address)
+    nobody = RequestProber(lab["client"], VIP.ip, timeout=0.1)
+    nursery.start_soon(refused.run)
+    nursery.start_soon(nobody.run)
+    await _until(lambda: refused.requests and nobody.requests)
+    assert refused.requests[0].error == "ECONNREFUSED"
+    assert nobody.requests[0].error == "timeout"
+
+
+async def test_the_sampler_sees_one_holder_then_two_then_none(lab, nursery):
+    sampler = VipSampler({name: machine.net for name, machine in lab.machines.items()}, VIP.ip)
+    nursery.start_soon(sampler.run)
+    await _until(lambda: sampler.holdings)
+    for name, command in [("lb-a", "add"), ("lb-b", "add"), ("lb-a", "del"), ("lb-b", "del")]:
+        before = sampler.holders
+        _put_vip(lab, name, command)
+        await _until(lambda: sampler.holders != before)  # noqa: B023 -- awaited before it changes
+    seen = [sorted(holding.holders) for holding in sampler.holdings]
+    assert seen == [[], ["lb-a"], ["lb-a", "lb-b"], ["lb-b"], []]
+    first, second = sampler.holdings[2].since, sampler.holdings[3].since
+    assert verdicts.two_holders(sampler.holdings, 0, time.monotonic()) == pytest.approx(second - first)
+
+
+async def test_arp_answers_are_counted_by_mac(lab):
+    client = lab.topology["client"].address
+    assert await ask_arp(lab["client"].net, VIP.ip, client) == set()
+    _put_vip(lab, "lb-a", "add")
+    assert len(await ask_arp(lab["client"].net, VIP.ip, client)) == 1
+    _put_vip(lab, "lb-b", "add")
+    assert len(await ask_arp(lab["client"].net, VIP.ip, client)) == 2
+
+
+async def test_fetch_returns_status_fields_and_body(lab):
+    await start_backends(lab)
+    status, fields, body = await fetch(lab["client"].net, lab.topology["web2"].address, "/")
+    assert (status, body) == (200, b"web2\n")
+    assert fields["x-peer"] == str(lab.topology["client"].address)
+
+
+async def test_a_busy_port_ends_a_backend_at_once(lab):
+    await start_backends(lab)
+    words = [sys.executable, "-m", "lab.backends", "web1", str(lab.topology["web1"].address), "80"]
+    second = await lab["web1"].spawn(words, env=LIBRARY)
+    assert await second.wait() == 1
