@@ -161,6 +161,7 @@ virtual_router_id = {settings.virtual_router_id}
 priority = {settings.priority}
 advert_interval = "{round(settings.advert_interval * 1000)}ms"
 addresses = ["{settings.vip}"]
+track = ["backend.web>=1"]
 
 [defaults]
 mode = "http"

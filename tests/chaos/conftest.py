@@ -1,0 +1,26 @@
+"""A pair in namespaces for every test; its kind can be chosen: `make chaos ARGS=--nodes=keepalived`."""
+
+import pytest
+
+from lab.namespaces import can_create
+from lab.scenario import PRIORITIES, open_pair
+
+INTERVAL = 0.1
+"""Seconds between adverts: ten times quicker to test than the default, and just as true."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--nodes", choices=("hapair", "keepalived"), default="hapair", help="what the lab's nodes run"
+    )
+
+
+@pytest.fixture
+async def pair(request):
+    """Both nodes run, lb-a is MASTER and served through."""
+    if not can_create():
+        pytest.fail("needs root; as a user run it as `make chaos` does: python -m lab.namespaces pytest ...")
+    kind = request.config.getoption("--nodes")
+    async with open_pair(dict.fromkeys(PRIORITIES, kind), INTERVAL) as running:
+        await running.until_master(running.nodes["lb-a"], within=10)
+        yield running
