@@ -1,0 +1,348 @@
+"""The election, event by event, as RFC 9568 section 6.4 reads."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface
+from math import inf
+
+import attrs
+import pytest
+
+from hapair.config.model import VrrpInstance
+from hapair.vrrp.election import (
+    AILING,
+    REFRESH_INTERVAL,
+    Backup,
+    Fault,
+    Initialize,
+    Master,
+    Router,
+    deadline,
+    master_down_interval,
+    overslept,
+    router_of,
+    skew_time,
+    step,
+)
+from hapair.vrrp.events import (
+    AddressLost,
+    AddVips,
+    AdvertReceived,
+    Announce,
+    CloseGate,
+    DeadlinePassed,
+    DropVips,
+    Evicted,
+    LinkDown,
+    LinkUp,
+    OpenGate,
+    Reconfigured,
+    RefreshVips,
+    SendAdvert,
+    Started,
+    Stopped,
+    TrackingChanged,
+)
+
+LOW, US, HIGH = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.5"), IPv4Address("192.0.2.9")
+ROUTER = Router(priority=100, source=US)
+DOWN = (CloseGate(), DropVips())
+NOW = 1000.0
+
+
+def advert(priority: int, source: IPv4Address = HIGH, interval: float = 1.0) -> AdvertReceived:
+    return AdvertReceived(source, priority, interval)
+
+
+def backup(router: Router = ROUTER, interval: float = 1.0) -> Backup:
+    return Backup(interval, NOW + master_down_interval(router.effective_priority, interval))
+
+
+def master(router: Router = ROUTER) -> Master:
+    state, _ = step(router, backup(), DeadlinePassed(), NOW)
+    assert isinstance(state, Master)
+    return state
+
+
+def ailing(router: Router = ROUTER) -> Router:
+    return attrs.evolve(router, well=False)
+
+
+class TestTimers:
+    def test_skew_is_less_for_a_better_candidate(self):
+        assert skew_time(100, 1.0) == 156 / 256
+        assert skew_time(255, 1.0) == 1 / 256
+        assert skew_time(1, 1.0) == 255 / 256
+
+    def test_master_down_is_three_intervals_and_our_skew(self):
+        assert master_down_interval(100, 0.1) == pytest.approx(0.3 + 0.1 * 156 / 256)
+
+    def test_only_backup_and_master_have_deadlines(self):
+        assert deadline(Initialize()) == deadline(Fault()) == inf
+        assert deadline(Backup(1.0, 7.0)) == 7.0
+        assert deadline(Master(9.0, 8.0, 0.0, (7.0, 20.0), inf)) == 7.0
+
+
+class TestInitialize:
+    def test_starting_waits_one_master_down_interval_as_backup(self):
+        assert step(ROUTER, Initialize(), Started(), NOW) == (backup(), ())
+
+    def test_the_address_owner_starts_as_master(self):
+        state, orders = step(attrs.evolve(ROUTER, priority=255), Initialize(), Started(), NOW)
+        assert isinstance(state, Master)
+        assert orders == (AddVips(), OpenGate(), SendAdvert(255), Announce(5))
+
+    def test_an_ailing_address_owner_waits_like_everybody(self):
+        owner = ailing(attrs.evolve(ROUTER, priority=255))
+        assert step(owner, Initialize(), Started(), NOW) == (backup(owner), ())
+
+    def test_starting_with_the_link_down_is_a_fault(self):
+        assert step(ROUTER, Initialize(), Started(link_up=False), NOW) == (Fault(), ())
+
+    @pytest.mark.parametrize("event", [DeadlinePassed(), advert(0), advert(200), LinkUp(), Evicted("")])
+    def test_nothing_else_happens_before_the_start(self, event):
+        assert step(ROUTER, Initialize(), event, NOW) == (Initialize(), ())
+
+
+class TestBackup:
+    def test_silence_makes_us_master(self):
+        state, orders = step(ROUTER, backup(), DeadlinePassed(), NOW)
+        assert state == Master(NOW + 1, NOW + REFRESH_INTERVAL, NOW, (NOW + 5,), NOW + 60)
+        assert orders == (AddVips(), OpenGate(), SendAdvert(100), Announce(5))
+
+    def test_a_goodbye_leaves_us_our_skew_time(self):
+        state, orders = step(ROUTER, backup(interval=0.2), advert(0), NOW)
+        assert (state, orders) == (Backup(0.2, NOW + 0.2 * 156 / 256), ())
+
+    @pytest.mark.parametrize("priority", [100, 101, 255])
+    def test_an_advert_of_no_lower_priority_restarts_the_timer(self, priority):
+        state, orders = step(ROUTER, backup(), advert(priority, LOW), NOW + 2)
+        assert (state, orders) == (Backup(1.0, NOW + 2 + master_down_interval(100, 1.0)), ())
+
+    def test_the_masters_interval_is_learnt(self):
+        state, _ = step(ROUTER, backup(), advert(200, interval=0.1), NOW)
+        assert state == Backup(0.1, NOW + master_down_interval(100, 0.1))
+
+    def test_a_lower_advert_is_ignored_when_we_preempt(self):
+        state, orders = step(ROUTER, backup(), advert(50), NOW + 1)
+        assert isinstance(state, Backup)
+        assert (state.master_down_at, orders) == (backup().master_down_at, ())
+
+    def test_a_lower_advert_is_accepted_when_we_do_not_preempt(self):
+        router = attrs.evolve(ROUTER, preempt=False)
+        state, _ = step(router, backup(), advert(50, interval=0.5), NOW + 1)
+        assert state == Backup(0.5, NOW + 1 + master_down_interval(100, 0.5))
+
+    def test_an_ailing_master_is_preempted_even_without_preempt(self):
+        """`preempt = false` is for masters that serve."""
+        router = attrs.evolve(ROUTER, preempt=False, preempt_delay=60.0)
+        assert step(router, backup(), advert(AILING), NOW + 1) == (backup(), ())
+
+    def test_an_ailing_backup_leaves_an_ailing_master_alone(self):
+        state, _ = step(ailing(), backup(), advert(AILING), NOW + 1)
+        assert state == Backup(1.0, NOW + 1 + master_down_interval(AILING, 1.0))
+
+    def test_preempt_delay_counts_from_the_first_lower_advert(self):
+        router = attrs.evolve(ROUTER, preempt_delay=10.0)
+        state, _ = step(router, backup(), advert(50), NOW + 1)
+        assert state == Backup(1.0, NOW + 1 + master_down_interval(100, 1.0), preempt_at=NOW + 11)
+        state, _ = step(router, state, advert(50), NOW + 10)
+        assert deadline(state) == NOW + 10 + master_down_interval(100, 1.0)
+        late, _ = step(router, state, advert(50), NOW + 11)
+        assert late == state
+
+    def test_preempt_delay_starts_again_after_a_better_master(self):
+        router = attrs.evolve(ROUTER, preempt_delay=10.0)
+        state, _ = step(router, backup(), advert(50), NOW)
+        state, _ = step(router, state, advert(200), NOW + 1)
+        assert isinstance(state, Backup)
+        assert state.preempt_at is None
+
+    def test_preempt_delay_does_not_delay_the_takeover_from_a_dead_master(self):
+        router = attrs.evolve(ROUTER, preempt_delay=1000.0)
+        state, _ = step(router, backup(), advert(50), NOW)
+        state, orders = step(router, state, DeadlinePassed(), deadline(state))
+        assert isinstance(state, Master)
+        assert orders[0] == AddVips()
+
+    def test_failing_tracking_lengthens_the_wait_and_recovery_shortens_it(self):
+        worse, orders = step(ailing(), backup(), TrackingChanged(ok=False, why=""), NOW)
+        assert orders == ()
+        assert deadline(worse) == pytest.approx(NOW + master_down_interval(AILING, 1.0))
+        better, _ = step(ROUTER, worse, TrackingChanged(ok=True, why=""), NOW)
+        assert deadline(better) == pytest.approx(deadline(backup()))
+
+    def test_becoming_the_owner_ends_the_wait(self):
+        owner = attrs.evolve(ROUTER, priority=255)
+        state, orders = step(owner, backup(), Reconfigured(addresses=False), NOW)
+        assert isinstance(state, Master)
+        assert SendAdvert(255) in orders
+
+    def test_losing_an_address_we_do_not_hold_means_nothing(self):
+        assert step(ROUTER, backup(), AddressLost("192.0.2.100/24"), NOW) == (backup(), ())
+
+    def test_stopping_says_nothing_but_orders_the_cleanup(self):
+        """Its way out of MASTER may have been cut short."""
+        assert step(ROUTER, backup(), Stopped(), NOW) == (Initialize(), DOWN)
+
+
+class TestMaster:
+    def test_adverts_go_out_every_interval(self):
+        state, orders = step(ROUTER, master(), DeadlinePassed(), NOW + 1)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(100), RefreshVips())
+        assert state.advert_at == NOW + 2
+
+    def test_a_slightly_late_advert_does_not_move_the_beat(self):
+        state, _ = step(ROUTER, master(), DeadlinePassed(), NOW + 1.1)
+        assert isinstance(state, Master)
+        assert state.advert_at == NOW + 2
+
+    def test_missed_adverts_are_not_sent_in_a_burst(self):
+        state, orders = step(ROUTER, master(), DeadlinePassed(), NOW + 2.5)
+        assert isinstance(state, Master)
+        assert orders.count(SendAdvert(100)) == 1
+        assert state.advert_at == NOW + 3.5
+
+    def test_lifetimes_are_renewed_between_slow_adverts(self):
+        state, orders = step(ROUTER, master(), DeadlinePassed(), NOW + 0.5)
+        assert isinstance(state, Master)
+        assert orders == (RefreshVips(),)
+        assert state.refresh_at == NOW + 1
+
+    def test_the_burst_is_repeated_once_and_then_refreshed(self):
+        state, orders = step(ROUTER, master(), DeadlinePassed(), NOW + 5)
+        assert isinstance(state, Master)
+        assert Announce(5) in orders
+        assert (state.repeats_at, state.reannounce_at) == ((), NOW + 65)
+        state, orders = step(ROUTER, state, DeadlinePassed(), NOW + 65)
+        assert Announce(1) in orders
+
+    def test_announcing_again_can_be_turned_off(self):
+        state = master(attrs.evolve(ROUTER, garp_delay=0.0, garp_refresh=0.0))
+        assert (state.repeats_at, state.reannounce_at) == ((), inf)
+
+    def test_a_higher_priority_makes_us_yield_in_the_same_step(self):
+        state, orders = step(ROUTER, master(), advert(101, LOW, interval=0.3), NOW)
+        assert (state, orders) == (backup(interval=0.3), DOWN)
+
+    def test_equal_priority_yields_to_the_higher_address(self):
+        assert step(ROUTER, master(), advert(100, HIGH), NOW) == (backup(), DOWN)
+
+    def test_equal_priority_from_a_lower_address_is_answered(self):
+        state, orders = step(ROUTER, master(), advert(100, LOW), NOW + 0.2)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(100),)
+        assert state.advert_at == NOW + 1.2
+
+    @pytest.mark.parametrize("priority", [0, 50])
+    def test_the_loser_of_a_healed_partition_is_answered_and_outannounced(self, priority):
+        state, orders = step(ROUTER, master(), advert(priority), NOW + 30)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(100), Announce(5))
+        assert NOW + 31 in state.repeats_at
+        assert NOW + 35 in state.repeats_at
+
+    def test_many_lower_adverts_cause_one_burst_each_interval(self):
+        state = master()
+        bursts = 0
+        for n in range(1, 1000):
+            state, orders = step(ROUTER, state, advert(50), NOW + n / 100)
+            bursts += Announce(5) in orders
+            assert isinstance(state, Master)
+            assert len(state.repeats_at) <= 3
+        assert bursts == 9
+
+    def test_the_last_lower_advert_is_followed_by_a_burst(self):
+        state, _ = step(ROUTER, master(), advert(50), NOW + 0.5)
+        assert isinstance(state, Master)
+        assert NOW + 1.5 in state.repeats_at
+
+    def test_failing_tracking_resigns_so_that_a_healthy_peer_takes_over(self):
+        state, orders = step(ailing(), master(), TrackingChanged(ok=False, why="no server"), NOW)
+        assert orders == (*DOWN, SendAdvert(0))
+        assert state == Backup(1.0, NOW + skew_time(AILING, 1.0))
+
+    @pytest.mark.parametrize("preempt", [True, False])
+    def test_a_healthy_peer_is_faster_than_the_ailing_one_comes_back(self, preempt):
+        ours, _ = step(ailing(), master(), TrackingChanged(ok=False, why=""), NOW)
+        peer = Router(priority=2, source=LOW, preempt=preempt)
+        theirs, _ = step(peer, backup(peer), advert(0, US), NOW)
+        assert deadline(theirs) < deadline(ours)
+
+    def test_with_no_healthy_peer_we_serve_again_with_the_least_priority(self):
+        state, _ = step(ailing(), master(), TrackingChanged(ok=False, why=""), NOW)
+        state, orders = step(ailing(), state, DeadlinePassed(), deadline(state))
+        assert isinstance(state, Master)
+        assert SendAdvert(AILING) in orders
+
+    def test_recovery_is_told_at_once(self):
+        _, orders = step(ROUTER, master(), TrackingChanged(ok=True, why=""), NOW)
+        assert orders == (SendAdvert(100),)
+
+    def test_a_new_priority_is_told_at_once(self):
+        state, orders = step(attrs.evolve(ROUTER, priority=90), master(), Reconfigured(addresses=False), NOW)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(90),)
+
+    def test_new_addresses_are_added_and_announced_without_leaving_master(self):
+        state, orders = step(ROUTER, master(), Reconfigured(addresses=True), NOW)
+        assert isinstance(state, Master)
+        assert orders == (AddVips(), SendAdvert(100), Announce(5))
+
+    def test_an_address_that_somebody_removed_is_put_back_and_announced(self):
+        state, orders = step(ROUTER, master(), AddressLost("192.0.2.100/24"), NOW)
+        assert isinstance(state, Master)
+        assert orders == (AddVips(), Announce(5))
+
+    def test_a_new_mac_is_announced(self):
+        _, orders = step(ROUTER, master(), LinkUp(), NOW)
+        assert orders == (Announce(5),)
+
+    def test_an_evicted_master_stands_for_election_again(self):
+        assert step(ROUTER, master(), Evicted("frozen"), NOW) == (backup(), DOWN)
+
+    def test_link_down_is_a_fault_and_nothing_is_sent(self):
+        assert step(ROUTER, master(), LinkDown(), NOW) == (Fault(), DOWN)
+
+    def test_stopping_drops_the_vips_before_the_goodbye(self):
+        assert step(ROUTER, master(), Stopped(), NOW) == (Initialize(), (*DOWN, SendAdvert(0)))
+
+
+class TestFault:
+    @pytest.mark.parametrize(
+        "event", [DeadlinePassed(), advert(0), advert(50), LinkDown(), TrackingChanged(ok=True, why=""), Evicted("")]
+    )
+    def test_nothing_but_the_link_ends_a_fault(self, event):
+        assert step(ROUTER, Fault(), event, NOW) == (Fault(), ())
+
+    def test_link_up_starts_over(self):
+        assert step(ROUTER, Fault(), LinkUp(), NOW) == (backup(), ())
+
+
+class TestOversleeping:
+    def test_a_master_silent_for_longer_than_a_twin_would_wait_has_overslept(self):
+        moment = NOW + master_down_interval(100, 1.0)
+        assert not overslept(ROUTER, master(), moment)
+        assert overslept(ROUTER, master(), moment + 0.001)
+
+    def test_only_a_master_oversleeps(self):
+        assert not overslept(ROUTER, backup(), NOW + 1e6)
+        assert not overslept(ROUTER, Fault(), NOW + 1e6)
+
+
+def test_a_router_is_made_from_its_instance():
+    instance = VrrpInstance(
+        name="web",
+        interface="eth0",
+        virtual_router_id=51,
+        addresses=(IPv4Interface("192.0.2.100/24"),),
+        priority=150,
+        advert_interval=0.1,
+        preempt=False,
+        preempt_delay=3.0,
+        garp_count=2,
+        garp_delay=1.0,
+        garp_refresh=0.0,
+    )
+    assert router_of(instance, US, well=False) == Router(150, US, 0.1, False, 3.0, False, 2, 1.0, 0.0)

@@ -1,0 +1,33 @@
+"""One verdict from many counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from hapair.config.model import Track
+from hapair.vrrp.tracking import Verdict, judge
+
+WEB, API = Track("web"), Track("api", least=2)
+
+
+def test_nothing_tracked_is_well():
+    assert judge((), {}) == Verdict(ok=True, why="")
+
+
+def test_enough_servers_is_well():
+    assert judge((WEB, API), {"web": 1, "api": 2}) == Verdict(ok=True, why="")
+
+
+def test_every_failing_track_is_named():
+    verdict = judge((WEB, API), {"web": 0, "api": 1})
+    assert not verdict.ok
+    assert verdict.why == "backend web has 0 usable servers, needs 1; backend api has 1 usable servers, needs 2"
+
+
+def test_one_failing_track_is_enough():
+    assert judge((WEB, API), {"web": 5, "api": 0}).why == "backend api has 0 usable servers, needs 2"
+
+
+def test_a_backend_nobody_counts_is_a_bug_not_a_guess():
+    with pytest.raises(KeyError):
+        judge((WEB,), {})
