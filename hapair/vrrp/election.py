@@ -5,8 +5,9 @@ socket or a config file.  RFC 9568 renames Master to "Active"; we keep the word
 operators type, MASTER.
 
 Beyond the RFC: a FAULT state while the link is down, effective priority 1 while
-tracking fails, keepalived's preempt_delay, and the times at which a MASTER
-announces its addresses and renews their lifetimes.
+tracking fails, keepalived's preempt_delay, one last advert of a MASTER that
+yields, and the times at which a MASTER announces its addresses and renews their
+lifetimes.
 """
 
 from __future__ import annotations
@@ -260,7 +261,9 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
         case DeadlinePassed():
             return _tick(router, state, now)
         case AdvertReceived() if (event.priority, event.source) > (priority, router.source):
-            return _backup(router, event.interval, now), (CloseGate(), DropVips())
+            # One last advert, when the VIPs are gone: without it a winner that spoke first would never
+            # know that we were there, and leave us in the clients' ARP caches (see _duel).
+            return _backup(router, event.interval, now), (CloseGate(), DropVips(), SendAdvert(priority))
         case AdvertReceived():
             return _duel(router, advertised, now)
         case TrackingChanged(ok=False):
@@ -317,8 +320,9 @@ def _duel(router: Router, state: Master, now: float) -> Step:
     hears us.  So announce now *and* one interval later; a burst at most every
     interval, whatever the other side sends.
     """
-    soon = min((*state.repeats_at, now + router.advert_interval))
-    state = attrs.evolve(state, repeats_at=(soon, *_last_repeat(router, now)))
+    soon = now + router.advert_interval
+    pending = tuple(at for at in state.repeats_at[:1] if at < soon)
+    state = attrs.evolve(state, repeats_at=(*pending, soon, *_last_repeat(router, now)))
     advert = SendAdvert(router.effective_priority)
     if now < state.announced_at + router.advert_interval:
         return state, (advert,)

@@ -223,11 +223,12 @@ class TestMaster:
         assert (state.repeats_at, state.reannounce_at) == ((), inf)
 
     def test_a_higher_priority_makes_us_yield_in_the_same_step(self):
+        """And say so once more: the winner announces itself again when it hears a lower advert."""
         state, orders = step(ROUTER, master(), advert(101, LOW, interval=0.3), NOW)
-        assert (state, orders) == (backup(interval=0.3), DOWN)
+        assert (state, orders) == (backup(interval=0.3), (*DOWN, SendAdvert(100)))
 
     def test_equal_priority_yields_to_the_higher_address(self):
-        assert step(ROUTER, master(), advert(100, HIGH), NOW) == (backup(), DOWN)
+        assert step(ROUTER, master(), advert(100, HIGH), NOW) == (backup(), (*DOWN, SendAdvert(100)))
 
     def test_equal_priority_from_a_lower_address_is_answered(self):
         state, orders = step(ROUTER, master(), advert(100, LOW), NOW + 0.2)

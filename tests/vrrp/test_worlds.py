@@ -94,7 +94,6 @@ class World(RuleBasedStateMachine):
                 case CloseGate():
                     node.gate_open = False
                 case SendAdvert(priority=priority):
-                    assert priority == 0 or node.holds
                     advert = AdvertReceived(node.name, priority, node.router.advert_interval)
                     self.transmit(node, advert)
 

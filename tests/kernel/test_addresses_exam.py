@@ -1,0 +1,131 @@
+"""One exam for the fake kernel and the real one."""
+
+from __future__ import annotations
+
+import errno
+from ipaddress import IPv4Interface
+
+import pytest
+import trio
+from kernel.namespaces import Namespace
+
+from hapair.errors import KernelError
+from hapair.kernel.fake import FakeAddresses, FakeLink
+from hapair.kernel.links import Links
+from hapair.kernel.netlink import NetlinkAddresses, route_socket
+
+OWN, VIP, SECOND = IPv4Interface("192.0.2.1/24"), IPv4Interface("192.0.2.100/24"), IPv4Interface("198.51.100.7/32")
+
+
+class FakeRoom:
+    def __init__(self) -> None:
+        self.link = FakeLink("eth0")
+        self.addresses = FakeAddresses(self.link, OWN)
+
+    def vanish(self) -> None:
+        self.link.exists = False
+
+
+class RealRoom:
+    def __init__(self, namespace: Namespace, links: Links, route) -> None:
+        self._namespace = namespace
+        self.link = links.follow("eth0")
+        self.addresses = NetlinkAddresses(route, self.link)
+
+    def vanish(self) -> None:
+        self._namespace.run("ip", "link", "delete", "eth0")
+
+
+@pytest.fixture(params=["fake", pytest.param("netlink", marks=pytest.mark.netns)])
+def room(request):
+    if request.param == "fake":
+        yield FakeRoom()
+        return
+    namespace = Namespace()
+    try:
+        namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer")
+        namespace.run("ip", "address", "add", str(OWN), "dev", "eth0")
+        namespace.run("ip", "link", "set", "eth0", "up")
+        with namespace.entered():
+            links = Links()
+            opened = route_socket()
+            route = opened.__enter__()
+        yield RealRoom(namespace, links, route)
+        opened.__exit__(None, None, None)
+        links.close()
+    finally:
+        namespace.close()
+
+
+async def test_what_is_added_is_present_beside_what_was_there(room):
+    await room.addresses.add(VIP, 5)
+    await room.addresses.add(SECOND, None)
+    assert await room.addresses.present() == {OWN, VIP, SECOND}
+
+
+async def test_adding_twice_is_fine(room):
+    await room.addresses.add(VIP, 5)
+    await room.addresses.add(VIP, 5)
+    assert await room.addresses.present() == {OWN, VIP}
+
+
+async def test_removing_is_fine_whether_it_is_there_or_not(room):
+    await room.addresses.add(VIP, 5)
+    await room.addresses.remove(VIP)
+    await room.addresses.remove(VIP)
+    assert await room.addresses.present() == {OWN}
+
+
+async def test_the_prefix_is_part_of_the_address(room):
+    await room.addresses.add(VIP, 5)
+    await room.addresses.remove(IPv4Interface("192.0.2.100/32"))
+    assert VIP in await room.addresses.present()
+
+
+@pytest.mark.slow
+async def test_a_lifetime_runs_out_by_itself_unless_it_is_renewed(room):
+    await room.addresses.add(VIP, 1)
+    await room.addresses.add(SECOND, 1)
+    for _ in range(3):
+        await trio.sleep(0.5)
+        await room.addresses.add(SECOND, 1)
+    assert await room.addresses.present() == {OWN, SECOND}
+
+
+@pytest.mark.slow
+async def test_a_renewal_can_make_an_address_permanent(room):
+    await room.addresses.add(VIP, 1)
+    await room.addresses.add(VIP, None)
+    await trio.sleep(1.4)
+    assert VIP in await room.addresses.present()
+
+
+async def test_a_vanished_interface_has_no_addresses_and_takes_none(room):
+    await room.addresses.add(VIP, 5)
+    room.vanish()
+    assert await room.addresses.present() == frozenset()
+    await room.addresses.remove(VIP)
+    with pytest.raises(KernelError) as caught:
+        await room.addresses.add(VIP, 5)
+    assert caught.value.errno == errno.ENODEV
+    assert "could not add 192.0.2.100/24 to eth0" in str(caught.value)
+
+
+@pytest.mark.netns
+async def test_the_source_of_adverts_is_the_first_address_that_is_no_vip():
+    namespace = Namespace()
+    try:
+        namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer")
+        for address in (OWN, VIP, SECOND):
+            namespace.run("ip", "address", "add", str(address), "dev", "eth0")
+        with namespace.entered():
+            links = Links()
+            with route_socket() as route:
+                addresses = NetlinkAddresses(route, links.follow("eth0"))
+                assert addresses.first(besides=(VIP,)) == OWN.ip
+                assert addresses.first(besides=(VIP, OWN, SECOND)) is None
+                nowhere = NetlinkAddresses(route, links.follow("eth7"))
+                assert nowhere.first(besides=()) is None
+            links.close()
+    finally:
+        namespace.close()

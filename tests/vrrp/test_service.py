@@ -1,0 +1,511 @@
+"""The virtual router's task on the fake kernel: time is exact, and it can be cancelled anywhere."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address, IPv4Interface
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.errors import KernelError
+from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeSegment, FakeWire
+from hapair.vrrp import wire
+from hapair.vrrp.service import VirtualRouter
+from hapair.vrrp.status import RouterState
+
+A, B = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+VIP, SECOND = IPv4Interface("192.0.2.100/24"), IPv4Interface("192.0.2.101/24")
+WEB = VrrpInstance("web", "eth0", 51, (VIP,), priority=100)
+SKEW = 156 / 256
+MASTER_DOWN = 3 + SKEW
+
+
+class RecordedGate:
+    def __init__(self, addresses: FakeAddresses) -> None:
+        self._addresses = addresses
+        self.is_open = False
+        self.history: list[tuple[str, bool]] = []
+        """What was called, and whether the VIP was there."""
+
+    def open(self) -> None:
+        self.is_open = True
+        self.history.append(("open", VIP in self._addresses.now()))
+
+    def close(self) -> None:
+        if self.is_open:
+            self.history.append(("close", VIP in self._addresses.now()))
+        self.is_open = False
+
+
+class Node:
+    def __init__(self, segment: FakeWire, source: IPv4Address, instance: VrrpInstance = WEB) -> None:
+        self.link = FakeLink(instance.interface)
+        self.addresses = FakeAddresses(self.link, IPv4Interface(f"{source}/24"))
+        self.segment: FakeSegment = segment.attach(self.link, source, multicast=not instance.unicast_peers)
+        self.announcer = FakeAnnouncer()
+        self.gate = RecordedGate(self.addresses)
+        self.guard = FakeGuard()
+        self.router = VirtualRouter(
+            instance,
+            source=source,
+            link=self.link,
+            addresses=self.addresses,
+            segment=self.segment,
+            announcer=self.announcer,
+            gate=self.gate,
+            guard=self.guard,
+        )
+
+    @property
+    def state(self) -> RouterState:
+        return self.router.status().state
+
+    def holds(self, vip: IPv4Interface = VIP) -> bool:
+        return vip in self.addresses.now()
+
+    def adverts(self) -> list[tuple[float, int]]:
+        """Time and priority of all that was sent."""
+        return [(at, payload[2]) for at, _, payload in self.segment.sent]
+
+
+@pytest.fixture
+def segment() -> FakeWire:
+    return FakeWire()
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[trio.Nursery]:
+    async with trio.open_nursery() as nursery:
+        for node in nodes:
+            await nursery.start(node.router.run)
+        yield nursery
+        nursery.cancel_scope.cancel()
+
+
+async def settle() -> None:
+    """Let everything that is due now happen, without letting time pass."""
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def become_master(node: Node) -> None:
+    while node.state is not RouterState.MASTER:
+        await trio.sleep(0.1)
+
+
+async def test_silent_segment_makes_us_master_after_the_master_down_interval(segment, autojump_clock):
+    """3 intervals of silence plus our skew of 156/256 s, and not a moment sooner."""
+    node = Node(segment, A)
+    async with running(node):
+        start = trio.current_time()
+        await trio.sleep(MASTER_DOWN - 0.001)
+        assert node.state is RouterState.BACKUP
+        assert not node.holds()
+        await trio.sleep(0.002)
+        assert node.state is RouterState.MASTER
+        assert node.router.status().since == pytest.approx(start + MASTER_DOWN, abs=1e-9)
+        assert node.holds()
+        assert node.gate.is_open
+
+
+async def test_master_advertises_every_interval_and_announces(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        start = trio.current_time()
+        await trio.sleep(MASTER_DOWN + 2.5)
+        assert [round(at - start, 6) for at, _ in node.adverts()] == [
+            round(MASTER_DOWN + n, 6) for n in range(3)
+        ]
+        assert [(round(at - start, 6), count) for at, _, count in node.announcer.announced] == [
+            (round(MASTER_DOWN, 6), 5)
+        ]
+        await trio.sleep(3)
+        assert len(node.announcer.announced) == 2
+
+
+async def test_of_two_the_better_one_is_master_and_the_other_takes_over_after_its_goodbye(segment, autojump_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    async with running(low):
+        async with running(high):
+            await trio.sleep(10)
+            assert (low.state, high.state) == (RouterState.BACKUP, RouterState.MASTER)
+            assert (low.holds(), high.holds()) == (False, True)
+            stopped_at = trio.current_time()
+        assert high.adverts()[-1] == (stopped_at, 0)
+        assert not high.holds()
+        await become_master(low)
+        assert low.router.status().since == pytest.approx(stopped_at + SKEW, abs=1e-9)
+        assert low.router.status().cause == f"{B} resigned"
+
+
+async def test_a_silent_master_is_replaced_after_the_master_down_interval(segment, autojump_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    async with running(low, high):
+        await trio.sleep(10)
+        segment.loses = lambda *_: True
+        last_heard = high.adverts()[-1][0]
+        await become_master(low)
+        assert low.router.status().since == pytest.approx(last_heard + MASTER_DOWN, abs=1e-9)
+
+
+async def test_a_healed_partition_leaves_one_master_who_announces_again(segment, autojump_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    segment.loses = lambda *_: True
+    async with running(low, high):
+        await trio.sleep(20)
+        assert low.holds()
+        assert high.holds()
+        bursts = len(high.announcer.announced)
+        healed_at = trio.current_time()
+        segment.loses = lambda *_: False
+        await trio.sleep(1.01)
+        assert (low.state, high.state) == (RouterState.BACKUP, RouterState.MASTER)
+        assert not low.holds()
+        await trio.sleep(1.01)
+        after = [at for at, _, _ in high.announcer.announced[bursts:]]
+        assert after, "the clients would go on sending to the loser"
+        assert after[0] <= healed_at + 1.01
+
+
+async def test_the_gate_opens_after_the_vip_came_and_closes_before_it_goes(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+    assert node.gate.history == [("open", True), ("close", True)]
+    assert not node.holds()
+
+
+async def test_the_guard_protects_exactly_what_a_master_holds(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        assert node.guard.plans == {}
+        await become_master(node)
+        assert len(node.guard.plans["web"].requests) == 1
+    assert node.guard.plans == {}
+
+
+async def test_lifetimes_are_renewed_while_master(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        for _ in range(100):
+            await trio.sleep(0.3)
+            assert node.holds()
+
+
+async def test_what_an_earlier_life_left_behind_is_swept_before_the_election(segment, autojump_clock):
+    node = Node(segment, A)
+    await node.addresses.add(VIP, None)
+    async with running(node):
+        assert not node.holds()
+        assert node.holds(IPv4Interface(f"{A}/24")), "only our VIPs are ours to remove"
+
+
+async def test_link_down_gives_the_vip_up_without_a_word_and_link_up_starts_over(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        node.link.set_up(False)
+        await settle()
+        assert node.state is RouterState.FAULT
+        assert not node.holds()
+        assert not node.gate.is_open
+        assert 0 not in [priority for _, priority in node.adverts()]
+        await trio.sleep(100)
+        assert node.state is RouterState.FAULT
+        node.link.set_up(True)
+        up_at = trio.current_time()
+        await become_master(node)
+        assert node.router.status().since == pytest.approx(up_at + MASTER_DOWN, abs=1e-9)
+
+
+async def test_a_vanished_interface_is_a_fault_not_an_error(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await trio.sleep(1)
+        node.link.exists = False
+        await trio.sleep(5)
+        assert node.state is RouterState.FAULT
+        assert not node.gate.is_open
+        node.link.exists = True
+        node.link.set_up(True)
+        await trio.sleep(5)
+        assert node.state is RouterState.MASTER
+
+
+async def test_an_address_the_kernel_refuses_ends_the_tree_and_leaves_nothing(segment, autojump_clock):
+    node = Node(segment, A, attrs.evolve(WEB, addresses=(VIP, SECOND)))
+    node.addresses.refuse[SECOND] = errno.EPERM
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running(node):
+            await trio.sleep(10)
+    assert caught.group_contains(KernelError, match="add 192.0.2.101/24 to eth0")
+    assert not node.holds()
+    assert not node.gate.is_open
+    assert node.guard.plans == {}
+
+
+async def test_a_vip_removed_by_hand_is_put_back_and_announced(segment, autojump_clock, caplog):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        announced = len(node.announcer.announced)
+        with caplog.at_level(logging.WARNING):
+            await node.addresses.remove(VIP)
+            await settle()
+        assert node.holds()
+        assert node.state is RouterState.MASTER
+        assert len(node.announcer.announced) == announced + 1
+        assert "192.0.2.100/24 was removed by somebody else" in caplog.text
+
+
+async def test_somebody_elses_address_is_none_of_our_business(segment, autojump_clock):
+    node = Node(segment, A)
+    await node.addresses.add(SECOND, None)
+    async with running(node):
+        await become_master(node)
+        await node.addresses.remove(SECOND)
+        await settle()
+        assert not node.holds(SECOND)
+
+
+async def test_failing_tracking_hands_the_vip_to_a_healthy_peer_even_without_preempt(segment, autojump_clock):
+    low = Node(segment, A, attrs.evolve(WEB, preempt=False))
+    high = Node(segment, B, attrs.evolve(WEB, priority=200))
+    async with running(low, high):
+        await trio.sleep(10)
+        at = trio.current_time()
+        high.router.set_tracking(False, "backend web has 0 usable servers, needs 1")
+        await settle()
+        assert not high.holds()
+        assert high.adverts()[-1] == (at, 0)
+        await trio.sleep(SKEW + 0.001)
+        assert low.state is RouterState.MASTER
+        await trio.sleep(20)
+        assert (low.state, high.state) == (RouterState.MASTER, RouterState.BACKUP)
+        assert high.router.status().effective_priority == 1
+        assert high.router.status().why == "backend web has 0 usable servers, needs 1"
+        high.router.set_tracking(True, "")
+        await trio.sleep(5)
+        assert (low.state, high.state) == (RouterState.BACKUP, RouterState.MASTER)
+
+
+async def test_with_no_healthy_peer_an_ailing_master_serves_again(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        node.router.set_tracking(False, "no server")
+        node.router.set_tracking(False, "still none")
+        await settle()
+        assert node.state is RouterState.BACKUP
+        await trio.sleep(1)
+        assert node.state is RouterState.MASTER
+        assert node.adverts()[-1][1] == 1
+
+
+async def test_a_process_that_overslept_stands_for_election_again(segment, mock_clock):
+    node = Node(segment, A)
+    mock_clock.autojump_threshold = 0
+    async with running(node):
+        await become_master(node)
+        sent = len(node.adverts())
+        mock_clock.autojump_threshold = float("inf")
+        mock_clock.jump(MASTER_DOWN + 1)
+        await settle()
+        assert node.state is RouterState.BACKUP
+        assert node.router.status().cause == "this process was frozen"
+        assert not node.holds()
+        assert len(node.adverts()) == sent, "not one word as MASTER after waking up"
+        mock_clock.autojump_threshold = 0
+        await trio.sleep(MASTER_DOWN + 0.01)
+        assert node.state is RouterState.MASTER
+
+
+async def test_a_guard_that_struck_ends_mastership_before_anything_else_is_done(segment, mock_clock):
+    node = Node(segment, A)
+    mock_clock.autojump_threshold = 0
+    async with running(node):
+        await become_master(node)
+        sent = len(node.adverts())
+        await node.addresses.remove(VIP)
+        node.guard.strike()
+        await settle()
+        assert node.state is RouterState.BACKUP
+        assert "the guard struck" in node.router.status().cause
+        assert not node.holds(), "what the guard removed is not put back"
+        assert len(node.adverts()) == sent
+
+
+async def test_a_guard_that_strikes_in_the_middle_of_a_promotion_stops_it(segment, autojump_clock):
+    node = Node(segment, A)
+
+    async def strike_while_adding(vip: IPv4Interface, lifetime: int | None) -> None:
+        await original(vip, lifetime)
+        node.guard.strike()
+        node.addresses.add = original
+
+    original = node.addresses.add
+    node.addresses.add = strike_while_adding
+    async with running(node):
+        await trio.sleep(MASTER_DOWN + 0.01)
+        assert node.state is RouterState.BACKUP
+        assert node.gate.history == []
+        assert node.adverts() == []
+        assert not node.holds()
+
+
+async def test_a_sleeper_hears_what_was_queued_before_it_believes_in_silence(segment, mock_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    mock_clock.autojump_threshold = 0
+    async with running(low, high):
+        await trio.sleep(10)
+        mock_clock.autojump_threshold = float("inf")
+        await settle()
+        payload = high.segment.sent[-1][2]
+        mock_clock.jump(30)
+        low.segment.deliver(trio.current_time(), wire.Packet(B, wire.GROUP, 255, payload))
+        await settle()
+        assert low.state is RouterState.BACKUP
+
+
+async def test_a_flood_of_rubbish_does_not_silence_the_election(segment, autojump_clock):
+    node = Node(segment, A)
+    rubbish = wire.Packet(B, wire.GROUP, 254, bytes((0x31, 51)) + bytes(10))
+
+    async def flood() -> None:
+        while True:
+            for _ in range(100):
+                node.segment.deliver(trio.current_time(), rubbish)
+            await trio.sleep(0.01)
+
+    async with running(node) as nursery:
+        nursery.start_soon(flood)
+        await trio.sleep(MASTER_DOWN + 0.1)
+        assert node.state is RouterState.MASTER
+        assert node.router.status().drops["ttl"] > 10_000
+
+
+async def test_a_master_can_be_reconfigured_without_leaving(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        since = node.router.status().since
+        changed = attrs.evolve(WEB, priority=120, advert_interval=0.5, addresses=(SECOND,))
+        await node.router.reconfigure(changed)
+        assert node.state is RouterState.MASTER
+        assert node.router.status().since == since
+        assert (node.holds(VIP), node.holds(SECOND)) == (False, True)
+        assert node.adverts()[-1] == (trio.current_time(), 120)
+        assert node.announcer.announced[-1][1] == (SECOND.ip,)
+        assert len(node.guard.plans["web"].requests) == 1
+        assert node.gate.history == [("open", True)]
+    assert not node.holds(SECOND)
+
+
+async def test_a_backup_can_be_reconfigured_without_touching_the_kernel(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await node.router.reconfigure(attrs.evolve(WEB, addresses=(SECOND,)))
+        assert not node.holds(SECOND)
+        await become_master(node)
+        assert (node.holds(VIP), node.holds(SECOND)) == (False, True)
+
+
+async def test_a_router_that_does_not_run_yet_can_be_reconfigured(segment, autojump_clock):
+    node = Node(segment, A)
+    await node.router.reconfigure(attrs.evolve(WEB, priority=7))
+    assert node.router.status().priority == 7
+
+
+async def test_auto_checksum_speaks_as_the_peer_was_heard_to_speak(segment, autojump_clock):
+    plain = attrs.evolve(WEB, priority=50, checksum=ChecksumForm.RFC9568)
+    node, peer = Node(segment, A), Node(segment, B, plain)
+    async with running(peer):
+        await become_master(peer)
+        async with running(node):
+            await become_master(node)
+            await trio.sleep(1)
+            packet = wire.Packet(A, wire.GROUP, 255, node.segment.sent[-1][2])
+            heard = wire.decode(packet, wire.Expected(51, B))
+            assert isinstance(heard, wire.Advert)
+            assert heard.form is ChecksumForm.RFC9568
+
+
+async def test_drops_are_counted_and_logged_once(segment, autojump_clock, caplog):
+    node = Node(segment, A)
+    forged = wire.Packet(A, wire.GROUP, 255, bytes.fromhex("3133c801000a11070a630064"))
+    async with running(node):
+        with caplog.at_level(logging.WARNING):
+            for _ in range(3):
+                node.segment.deliver(trio.current_time(), forged)
+            await settle()
+        assert dict(node.router.status().drops) == {"own_source": 3}
+        assert caplog.text.count("own source") == 1
+
+
+async def test_unicast_peers_elect_one_master(segment, autojump_clock):
+    low = Node(segment, A, attrs.evolve(WEB, unicast_peers=(B,)))
+    high = Node(segment, B, attrs.evolve(WEB, priority=200, unicast_peers=(A,)))
+    async with running(low, high):
+        await trio.sleep(10)
+        assert (low.state, high.state) == (RouterState.BACKUP, RouterState.MASTER)
+        assert {destination for _, destination, _ in high.segment.sent} == {A}
+
+
+async def test_transitions_are_logged_in_keepaliveds_words_with_their_cause(segment, autojump_clock, caplog):
+    node = Node(segment, A)
+    with caplog.at_level(logging.INFO):
+        async with running(node):
+            await become_master(node)
+    lines = [record.getMessage() for record in caplog.records if record.name == "hapair.vrrp"]
+    assert lines == [
+        "(web) Entering BACKUP STATE: started",
+        "(web) Entering MASTER STATE: no other router was heard",
+        "(web) Entering INITIALIZE STATE: stopped",
+        "(web) sent 0 priority",
+    ]
+
+
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels a scope before the n-th step of the tasks that run in it."""
+
+    def __init__(self, step: int, scope: trio.CancelScope) -> None:
+        self._left = step
+        self._scope = scope
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._scope.cancel()
+
+
+@pytest.mark.parametrize("n", range(1, 61))
+async def test_cancelled_at_any_step_nothing_is_left(segment, autojump_clock, n):
+    """Steps 1 to 60 cover the sweep, BACKUP, the promotion and the first adverts as MASTER."""
+    both = attrs.evolve(WEB, addresses=(VIP, SECOND), advert_interval=0.1)
+    node = Node(segment, A, both)
+    with trio.CancelScope() as scope:
+        instrument = CancelAtStep(n, scope)
+        trio.lowlevel.add_instrument(instrument)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(node.router.run)
+                await trio.sleep(0.7)
+                node.router.set_tracking(False, "cover the way down as well")
+                await trio.sleep(0.3)
+                await node.router.reconfigure(attrs.evolve(both, addresses=(VIP,)))
+                await trio.sleep(60)
+        finally:
+            trio.lowlevel.remove_instrument(instrument)
+    assert scope.cancelled_caught
+    assert node.addresses.now() == {IPv4Interface(f"{A}/24")}
+    assert not node.gate.is_open
+    assert node.guard.plans == {}
+    assert node.link.followers == 0
+    assert node.state is RouterState.INITIALIZE
