@@ -229,4 +229,4 @@ def _of_errno(error: OSError) -> str:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+    return os.strerror(error.errno) if error.errno and not isinstance(error, socket.gaierror) else str(error)
