@@ -5,6 +5,8 @@
 #   make check  [ARGS=...]                         format, lint, import arrows, types, fast tests (ARGS: pytest's)
 #   make test   [ARGS=...]                         check, then everything with namespaces and foreign programs
 #   make chaos  [ARGS=...]                         the failover tests alone
+#   make bench  [ARGS="--rounds 5"]                throughput beside HAProxy and nginx (bench/last.md)
+#   make bench  [ARGS=...]                         CPU for each request beside HAProxy and nginx
 #   make clean                                     removes what the other targets made
 
 SHELL := /bin/sh
@@ -21,7 +23,7 @@ FAST := not netns and not interop and not chaos and not slow
 # Namespaces need root's powers; a user gets them over a network of his own.
 POWERS := $(if $(filter 0,$(shell id -u)),,PYTHONPATH=$(CURDIR)/netns-lab $(BIN)/python -m lab.namespaces)
 
-.PHONY: lab check test chaos clean tools
+.PHONY: lab check test chaos bench clean tools
 
 lab: $(VENV)/.run
 	@$(BIN)/python netns-lab/demo.py $(ARGS)
@@ -38,6 +40,12 @@ test: tools check
 
 chaos: $(VENV)/.dev
 	$(POWERS) $(BIN)/python -m pytest tests/chaos $(ARGS)
+
+bench: tools $(VENV)/.dev
+	$(BIN)/python bench/throughput.py $(ARGS)
+
+bench: tools $(VENV)/.dev
+	$(BIN)/python bench/throughput.py $(ARGS)
 
 tools:
 	@.ci/install-tools

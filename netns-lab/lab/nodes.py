@@ -41,7 +41,8 @@ class Node(Protocol):
     machine: Machine
 
     @property
-    def running(self) -> bool: ...
+    def speaks(self) -> bool:
+        """Whether the process that speaks VRRP exists."""
 
     async def start(self) -> None:
         """Start every program of the node that does not run; ends what is left of a VRRP speaker first."""
@@ -71,8 +72,8 @@ class _Programs:
         """Held while starting or stopping: a graceful stop may still be under way when we start again."""
 
     @property
-    def running(self) -> bool:
-        return any(process.status is None for process in self._started)
+    def speaks(self) -> bool:
+        return bool(self._started) and self.router().status is None
 
     async def start(self) -> None:
         async with self._turn:

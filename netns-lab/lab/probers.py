@@ -22,6 +22,7 @@ from lab.topology import INTERFACE
 from lab.verdicts import Holding, Request
 
 _NETNS_LAB = str(Path(__file__).parent.parent)
+_KEPT_REQUESTS = 400_000
 LIBRARY = {"PYTHONPATH": _NETNS_LAB}
 """Environment in which `python -m lab.something` works."""
 
@@ -39,7 +40,7 @@ class RequestProber:
         timeout: float = 0.5,
     ) -> None:
         self.requests: list[Request] = []
-        """In the order in which they ended."""
+        """In the order in which they ended; the oldest are forgotten after some minutes."""
         self.timeout = timeout
         """Seconds after which a request has failed."""
         self._machine = machine
@@ -53,6 +54,8 @@ class RequestProber:
         raise LabError(f"the prober has ended:\n{process.tail()}")
 
     def _record(self, line: str) -> None:
+        if len(self.requests) >= _KEPT_REQUESTS:
+            del self.requests[: _KEPT_REQUESTS // 2]
         start, end, outcome = line.split(" ", 2)
         if outcome.startswith("!"):
             self.requests.append(Request(float(start), float(end), error=outcome[1:]))

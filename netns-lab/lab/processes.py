@@ -44,12 +44,13 @@ class Process:
         """In the machine's own PID namespace."""
         self.machine = machine
         self.lines: list[tuple[float, str]] = []
-        """(monotonic seconds when it arrived, line)."""
+        """(monotonic seconds when it arrived, line); the oldest of a chatterbox are forgotten."""
         self.status: int | None = None
         """Exit code, or minus the signal that ended it; None while it runs."""
         self.ended = trio.Event()
         self.on_line: Callable[[str], None] | None = None
         """Takes the lines instead of `lines`; set it before the first `await` after `spawn`."""
+        self._forgotten = 0
         self._silent = False
         self._news = trio.lowlevel.ParkingLot()
 
@@ -83,10 +84,10 @@ class Process:
         seen = 0
         with trio.move_on_after(within):
             while True:
-                for when, line in self.lines[seen:]:
+                for when, line in self.lines[max(0, seen - self._forgotten) :]:
                     if when >= since and re.search(pattern, line):
                         return line
-                seen = len(self.lines)
+                seen = self._forgotten + len(self.lines)
                 if self._silent:
                     break
                 await self._news.park()
@@ -114,7 +115,8 @@ class Process:
             self.on_line(line.decode("utf-8", "backslashreplace"))
             return
         if len(self.lines) >= _KEPT_LINES:
-            raise LabError(f"{self.name} wrote more than {_KEPT_LINES} lines")
+            del self.lines[: _KEPT_LINES // 2]
+            self._forgotten += _KEPT_LINES // 2
         self.lines.append((now, line.decode("utf-8", "backslashreplace")))
         self._news.unpark_all()
 

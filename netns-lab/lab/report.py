@@ -51,7 +51,7 @@ def checks_table(title: str, checks: Iterable[Check]) -> Table:
 def rounds_table(title: str, rounds: Iterable[tuple[str, Takeover | Handback]]) -> Table:
     """One row for each takeover and hand-back."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("what happened")
+    table.add_column("what happened", no_wrap=True)
     for column in ("gap", "VIP moved after", "requests failed", "two holders", "no holder"):
         table.add_column(column, justify="right")
     for name, measured in rounds:
