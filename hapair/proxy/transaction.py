@@ -5,6 +5,8 @@ its head is valid and a server has a slot; its body follows as it comes.  The
 law of RFC 9112 holds in both directions: what cannot be delimited with
 certainty is answered with an error (400, 502) and the connection that brought
 it is not used again.
+
+Longer than most files: it is one machine, and its transitions are easier to check side by side.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from hapair.config.model import CookieMode, LogFormat
+from hapair.config.model import LogFormat
 from hapair.errors import BadMessage
 from hapair.http1 import emit
 from hapair.http1.body import ChunkedBody, chunk, last_chunk
 from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
 from hapair.http1.head import MAX_HEAD, Request, Response, incomplete_mistake, parse_request, parse_response
-from hapair.http1.rewrite import cookie_value, set_cookie_line, sets_cookie, without_cookie
 from hapair.proxy.log_line import milliseconds, request_line
+from hapair.proxy.persistence import mark_response, wanted_server
 from hapair.proxy.session import (
     AGAIN,
     CLOSE,
@@ -183,11 +185,9 @@ class HttpSession(Session):
         self._place(now, self._wanted)
 
     def _server_head(self, request: Request, backend: Backend) -> bytes:
+        if backend.config.cookie is not None:
+            self._cookie_in, self._wanted = wanted_server(request, backend)
         lines = request.lines
-        cookie = backend.config.cookie
-        if cookie is not None:
-            self._match_cookie(request, backend)
-            lines = request.lines
         rule = self.frontend.forwarded_for(backend)
         if rule is not None:
             line = rule.line(self.source)
@@ -203,25 +203,6 @@ class HttpSession(Session):
         lines.append(b"")
         lines.append(b"")
         return b"\r\n".join(lines)
-
-    def _match_cookie(self, request: Request, backend: Backend) -> None:
-        """Find the server that the client's cookie names, and hide the cookie if it is ours alone."""
-        cookie = backend.config.cookie
-        assert cookie is not None
-        name = cookie.name.encode()
-        value = cookie_value(request.cookies, name) if request.cookies else None
-        if value is None:
-            self._cookie_in = "N"
-            return
-        wanted = backend.by_cookie.get(value)
-        self._cookie_in = "I" if wanted is None else "V" if wanted.usable else "D"
-        self._wanted = wanted
-        if cookie.mode is CookieMode.INSERT and cookie.indirect:
-            for line in request.cookies:
-                if name in line:
-                    at = request.lines.index(line)
-                    stripped = without_cookie(line, name)
-                    request.lines[at : at + 1] = [] if stripped is None else [stripped]
 
     def _read_body(self, data: bytes, now: float) -> None:
         if self._body_chunks is None:
@@ -375,7 +356,8 @@ class HttpSession(Session):
             self.keep = False
             lines[:] = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]
         if backend.config.cookie is not None:
-            self._answer_cookie(response, backend)
+            assert self.server is not None
+            self._cookie_out = mark_response(response, backend, self.server, self._wanted, self._cookie_in)
             lines = response.lines
         if not self.keep:
             lines.append(b"Connection: close")
@@ -408,33 +390,6 @@ class HttpSession(Session):
         self._expect_response(now)
         if rest:
             self._relay_body(rest, now)
-
-    def _answer_cookie(self, response: Response, backend: Backend) -> None:
-        cookie = backend.config.cookie
-        server = self.server
-        assert cookie is not None
-        assert server is not None
-        name = cookie.name.encode()
-        from_server = [line for line in response.cookies if sets_cookie(line, name)]
-        if cookie.mode is CookieMode.PASSIVE:
-            self._cookie_out = "P" if from_server else "N"
-            return
-        if from_server and cookie.indirect:
-            response.lines = [line for line in response.lines if line not in from_server]
-        if server is self._wanted:
-            self._cookie_out = "N"
-            return
-        if server.cookie is None:
-            if self._cookie_in == "N":
-                self._cookie_out = "N"
-                return
-            response.lines.append(set_cookie_line(cookie, None))
-            self._cookie_out = "D"
-        else:
-            response.lines.append(set_cookie_line(cookie, server.cookie))
-            self._cookie_out = "I"
-        if cookie.nocache:
-            response.lines.append(b"Cache-Control: private")
 
     def _relay_body(self, data: bytes, now: float) -> None:
         chunks = self._response_chunks
