@@ -44,9 +44,6 @@ chaos: $(VENV)/.dev
 bench: tools $(VENV)/.dev
 	$(BIN)/python bench/throughput.py $(ARGS)
 
-bench: tools $(VENV)/.dev
-	$(BIN)/python bench/throughput.py $(ARGS)
-
 tools:
 	@.ci/install-tools
 
