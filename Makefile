@@ -5,7 +5,6 @@
 #   make check  [ARGS=...]                         format, lint, import arrows, types, fast tests (ARGS: pytest's)
 #   make test   [ARGS=...]                         check, then everything with namespaces and foreign programs
 #   make chaos  [ARGS=...]                         the failover tests alone
-#   make bench  [ARGS="--rounds 5"]                throughput beside HAProxy and nginx (bench/last.md)
 #   make bench  [ARGS=...]                         CPU for each request beside HAProxy and nginx
 #   make clean                                     removes what the other targets made
 
