@@ -1,0 +1,175 @@
+"""How addresses are spelled: CIDRs, VIPs, what to bind, where servers and logs are."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+)
+
+from hapair.config.fields import FieldError, shown, socket_path, string
+from hapair.config.model import Bind, IPAddress, IPNetwork
+
+_V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+_CIDR4 = re.compile(rf"({_V4.pattern})(?:/([0-9]|[12][0-9]|3[0-2]))?")
+_CIDR6 = re.compile(r"([0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*)(?:/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?")
+_HOST_PORT = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]*):(?P<port>[0-9]{1,5})")
+_NUMERIC = re.compile(r"[0-9.]+")
+_HOSTNAME = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}))*\.?"
+)
+_FD = re.compile(r"fd@([0-9]{1,6})")
+
+BIND = 'what to listen on: "192.0.2.1:80", "*:80", "[2001:db8::1]:80", "/path.sock" or "fd@3"'
+SERVER = 'a server: "192.0.2.1:80", "name:80", "[2001:db8::1]:80" or "/path.sock"'
+LISTEN = 'an address and port: "127.0.0.1:8404", "*:8404" or "[::1]:8404"'
+LOG_TARGET = 'where to log: "stdout", "stderr", "/dev/log" or "192.0.2.1:514"'
+
+
+def ipv4(value: object) -> IPv4Address:
+    """An IPv4 address of one node."""
+    return _usable(_ipv4(string(value, "an IPv4 address")))
+
+
+def vip(value: object) -> IPv4Interface:
+    """An address that VRRP moves, with its prefix length (32 without one, as in keepalived)."""
+    text = string(value, 'an IPv4 address with prefix length, such as "192.0.2.1/24"')
+    found = _CIDR4.fullmatch(text)
+    if found is None:
+        raise FieldError(f'{shown(text)} is not an IPv4 address with prefix length, such as "192.0.2.1/24"')
+    return IPv4Interface((_usable(_ipv4(found[1])), int(found[2] or 32)))
+
+
+def cidr(value: object) -> IPNetwork:
+    """A network of either family; a bare address is a network of one."""
+    text = string(value, 'a network, such as "127.0.0.0/8"')
+    found = _CIDR4.fullmatch(text) or _CIDR6.fullmatch(text)
+    if found is None:
+        raise FieldError(f'{shown(text)} is not a network, such as "127.0.0.0/8"')
+    host = _address(found[1])
+    length = host.max_prefixlen if found[2] is None else int(found[2])
+    network: IPNetwork
+    if isinstance(host, IPv6Address):
+        network = IPv6Network((int(host), length), strict=False)
+    else:
+        network = IPv4Network((int(host), length), strict=False)
+    if network.network_address != host:
+        raise FieldError(f'{shown(text)} has bits set to the right of its prefix; did you mean "{network}"?')
+    return network
+
+
+def bind(value: object) -> Bind:
+    """One listening socket."""
+    text = string(value, BIND)
+    if text.startswith("/"):
+        return Bind(text, path=socket_path(text))
+    if text.startswith("fd@"):
+        found = _FD.fullmatch(text)
+        if found is None or int(found[1]) < 3:
+            raise FieldError(
+                f'{shown(text)}: after "fd@" comes the number of an inherited descriptor, 3 or higher'
+            )
+        return Bind(text, fd=int(found[1]))
+    host, port = _host_port(text, BIND)
+    if host == "*":
+        return Bind(text, port=port)
+    try:
+        return Bind(text, host=_address(host), port=port)
+    except FieldError:
+        if _HOSTNAME.fullmatch(host) and not _NUMERIC.fullmatch(host):
+            raise FieldError(
+                f"{shown(text)}: listening needs an address, not a name; expected {BIND}"
+            ) from None
+        raise
+
+
+def server(value: object) -> tuple[str, int]:
+    """Host and port of a server; the path of a socket and 0."""
+    text = string(value, SERVER)
+    if text.startswith("/"):
+        return socket_path(text), 0
+    host, port = _host_port(text, SERVER)
+    return _host(host, text, SERVER), port
+
+
+def host(value: object) -> str:
+    """An address or a name, without a port."""
+    expected = "an address or a host name, without a port"
+    text = string(value, expected)
+    return _host(text, text, expected)
+
+
+def listen(value: object) -> tuple[str, int]:
+    """Host and port of a listener of our own."""
+    text = string(value, LISTEN)
+    host, port = _host_port(text, LISTEN)
+    return ("0.0.0.0" if host == "*" else str(_address(host))), port
+
+
+def log_target(value: object) -> str:
+    """Where log lines go."""
+    text = string(value, LOG_TARGET)
+    if text in ("stdout", "stderr"):
+        return text
+    if text.startswith("/"):
+        return socket_path(text)
+    host, _ = _host_port(text, LOG_TARGET)
+    _host(host, text, LOG_TARGET)
+    return text
+
+
+def _host_port(text: str, expected: str) -> tuple[str, int]:
+    found = _HOST_PORT.fullmatch(text)
+    if found is None:
+        hint = ""
+        if _V4.fullmatch(text) or _HOSTNAME.fullmatch(text):
+            hint = "it has no port; "
+        elif text.count(":") > 1 and _CIDR6.fullmatch(text):
+            hint = "an IPv6 address goes in brackets; "
+        raise FieldError(f"{shown(text)}: {hint}expected {expected}")
+    host, port = found["host"], int(found["port"])
+    if not host:
+        raise FieldError(f"{shown(text)}: an address is missing before the port; expected {expected}")
+    if not 1 <= port <= 65535:
+        raise FieldError(f"{shown(text)}: port {port} is outside 1..65535", found.start("port"))
+    if host.startswith("["):
+        return str(_ipv6(host[1:-1])), port
+    return host, port
+
+
+def _host(host: str, text: str, expected: str) -> str:
+    if _NUMERIC.fullmatch(host) or ":" in host:
+        return str(_address(host))
+    if not _HOSTNAME.fullmatch(host):
+        raise FieldError(f"{shown(text)}: {shown(host)} is no host name; expected {expected}")
+    return host
+
+
+def _address(text: str) -> IPAddress:
+    return _ipv6(text) if ":" in text else _ipv4(text)
+
+
+def _ipv4(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        raise FieldError(f"{shown(text)} is not an IPv4 address") from None
+
+
+def _ipv6(text: str) -> IPv6Address:
+    try:
+        return IPv6Address(text)
+    except AddressValueError:
+        raise FieldError(f"{shown(text)} is not an IPv6 address") from None
+
+
+def _usable(address: IPv4Address) -> IPv4Address:
+    """Can it belong to a node at all?"""
+    if address.is_multicast or address.is_unspecified or int(address) == 2**32 - 1:
+        raise FieldError(f"{address} cannot be the address of a node")
+    return address
