@@ -1,0 +1,233 @@
+"""Cross-checks: what is right by itself in each table, but not together.
+
+Two separate products cannot find most of these: that a frontend listens on an
+address that nobody has, that a router can never yield, that a backend is never
+used.  Only tables that are right by themselves are looked at, so that one
+mistake is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Mapping
+from ipaddress import IPv4Address, ip_address
+from math import inf
+
+import attrs
+
+from hapair.config import check_backend, check_vrrp
+from hapair.config.fields import suggestion
+from hapair.config.locate import Path
+from hapair.config.model import Api, Backend, Frontend, IPAddress, Mode, Node, VrrpInstance
+from hapair.config.problems import dotted, quoted
+from hapair.config.report import Report
+
+AclMistake = Callable[[str], tuple[int, str] | None]
+ConditionMistake = Callable[[str, Collection[str]], tuple[int, str] | None]
+"""Offset and message; `hapair.rules` has them, which configuration may not import."""
+
+
+@attrs.frozen
+class Draft:
+    """The tables of a file that are right by themselves."""
+
+    node: Node | None
+    api: Api | None
+    vrrp: Mapping[str, VrrpInstance]
+    frontends: Mapping[str, Frontend]
+    backends: Mapping[str, Backend]
+    backend_names: frozenset[str]
+    """All of them: a backend with a mistake in it does exist."""
+
+
+def cross_check(
+    draft: Draft,
+    report: Report,
+    *,
+    local_addresses: Container[IPAddress] = (),
+    acl_mistake: AclMistake | None = None,
+    condition_mistake: ConditionMistake | None = None,
+) -> None:
+    """Report what does not go together.
+
+    `local_addresses` are known to be addresses of this node; a bind to another one,
+    that is no VIP either, gets a warning.
+    """
+    check_vrrp.check(draft.vrrp, draft.node, report)
+    for name, backend in draft.backends.items():
+        check_backend.check(name, backend, report)
+    _tracks(draft, report)
+    _routes(draft, report)
+    _listeners(draft, report)
+    for name, frontend in draft.frontends.items():
+        path = ("frontend", name)
+        _rules(frontend, path, report, acl_mistake, condition_mistake)
+        _frontend(frontend, path, draft.node, report)
+        _reachable(frontend, path, draft.vrrp, local_addresses, report)
+
+
+def _tracks(draft: Draft, report: Report) -> None:
+    for name, instance in draft.vrrp.items():
+        for i, track in enumerate(instance.track):
+            path = ("vrrp", name, "track", i)
+            _exists(track.backend, path, draft, report)
+            backend = draft.backends.get(track.backend)
+            if backend is None:
+                continue
+            if track.least > len(backend.servers):
+                report.error(
+                    path,
+                    f"backend {track.backend} never has {track.least} servers, it consists of "
+                    f"{len(backend.servers)}: this node would never be MASTER",
+                )
+            elif (
+                sum(server.check is None and not server.disabled for server in backend.servers) >= track.least
+            ):
+                report.warning(
+                    path, f"backend {track.backend} has {track.least} servers without a check: always true"
+                )
+
+
+def _exists(backend: str, path: Path, draft: Draft, report: Report) -> None:
+    if backend not in draft.backend_names:
+        report.error(path, f"there is no backend {quoted(backend)}{suggestion(backend, draft.backend_names)}")
+
+
+def _routes(draft: Draft, report: Report) -> None:
+    """Backends that are named exist, speak the same mode, and those that exist are used."""
+    used = {track.backend for instance in draft.vrrp.values() for track in instance.track}
+    for name, frontend in draft.frontends.items():
+        targets: list[tuple[Path, str]] = [
+            (("frontend", name, "use_backend", i, "backend"), use.backend)
+            for i, use in enumerate(frontend.use_backend)
+        ]
+        if frontend.default_backend is not None:
+            targets.append((("frontend", name, "default_backend"), frontend.default_backend))
+        elif frontend.stats is None and not frontend.use_backend:
+            report.warning(("frontend", name), "it has no backend: every client is turned away", at_key=True)
+        for path, target in targets:
+            used.add(target)
+            _exists(target, path, draft, report)
+            backend = draft.backends.get(target)
+            if backend is not None and backend.mode is not frontend.mode:
+                report.error(
+                    path,
+                    f"backend {target} has mode {quoted(backend.mode.value)}, "
+                    f"this frontend {quoted(frontend.mode.value)}",
+                )
+            if backend is not None:
+                _loops(frontend, backend, report)
+    for name in draft.backends:
+        if name not in used:
+            report.warning(("backend", name), "no frontend uses this backend", at_key=True)
+
+
+def _loops(frontend: Frontend, backend: Backend, report: Report) -> None:
+    """A server that is the very frontend which sends clients there."""
+    for server in backend.servers:
+        for bind in frontend.bind:
+            same_address = (
+                bind.port is not None and server.port == bind.port and server.host == str(bind.host)
+            )
+            if same_address or (bind.path is not None and bind.path == server.host):
+                report.warning(
+                    ("backend", backend.name, "server", server.name, "address"),
+                    f"frontend {frontend.name} listens there and sends clients here: they go in circles",
+                )
+
+
+def _listeners(draft: Draft, report: Report) -> None:
+    """No two listeners want the same address and port."""
+    taken: list[tuple[Path, IPAddress | None, int]] = []
+    others: dict[str, Path] = {}
+    if draft.api is not None and draft.api.listen is not None:
+        taken.append((("api", "listen"), ip_address(draft.api.listen[0]), draft.api.listen[1]))
+    if draft.api is not None and draft.api.socket is not None:
+        others[draft.api.socket] = ("api", "socket")
+    for name, frontend in draft.frontends.items():
+        for i, bind in enumerate(frontend.bind):
+            path = ("frontend", name, "bind", i)
+            if bind.port is None:
+                first = others.setdefault(bind.path or bind.text, path)
+                found = first if first is not path else None
+            else:
+                found = next((p for p, h, n in taken if n == bind.port and _overlap(h, bind.host)), None)
+                taken.append((path, bind.host, bind.port))
+            if found is not None:
+                report.error(path, f"{quoted(bind.text)} is already taken by {dotted(found)}")
+
+
+def _overlap(one: IPAddress | None, other: IPAddress | None) -> bool:
+    """Would the kernel refuse the second listener on one port?  None is every IPv4 address."""
+    one, other = one or IPv4Address(0), other or IPv4Address(0)
+    return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)
+
+
+def _rules(
+    frontend: Frontend,
+    path: Path,
+    report: Report,
+    acl_mistake: AclMistake | None,
+    condition_mistake: ConditionMistake | None,
+) -> None:
+    if acl_mistake is not None:
+        for name, expressions in frontend.acl.items():
+            for i, expression in enumerate(expressions):
+                found = acl_mistake(expression)
+                if found is not None:
+                    report.error((*path, "acl", name, i), found[1], offset=found[0])
+    if condition_mistake is not None:
+        for i, use in enumerate(frontend.use_backend):
+            found = (
+                condition_mistake(use.condition, list(frontend.acl)) if use.condition is not None else None
+            )
+            if found is not None:
+                report.error((*path, "use_backend", i, "if"), found[1], offset=found[0])
+    for i, use in enumerate(frontend.use_backend):
+        if use.condition is None and (
+            i < len(frontend.use_backend) - 1 or frontend.default_backend is not None
+        ):
+            report.warning(
+                (*path, "use_backend", i), 'without "if" this always applies: what follows is never used'
+            )
+
+
+def _frontend(frontend: Frontend, path: Path, node: Node | None, report: Report) -> None:
+    if frontend.timeout.client == inf:
+        report.warning(
+            path, "timeout.client is not set: a client that vanishes is kept for ever", at_key=True
+        )
+    if node is not None and frontend.maxconn > node.maxconn:
+        report.warning(
+            (*path, "maxconn"), f"never reached: node.maxconn lets only {node.maxconn} clients in altogether"
+        )
+    if node is not None and frontend.log_format is not None and not node.log:
+        report.warning((*path, "log_format"), "nothing is logged: [node] has no log")
+    if frontend.mode is Mode.TCP:
+        if frontend.stats is not None:
+            report.error((*path, "stats"), 'the statistics page needs mode = "http"')
+        for key, value in (
+            ("forwardfor", frontend.forwardfor),
+            ("http_server_close", frontend.http_server_close),
+        ):
+            if value and report.written((*path, key)):
+                report.warning((*path, key), 'this has no effect without mode = "http"')
+
+
+def _reachable(
+    frontend: Frontend,
+    path: Path,
+    vrrp: Mapping[str, VrrpInstance],
+    local_addresses: Container[IPAddress],
+    report: Report,
+) -> None:
+    """Binding succeeds for any address (IP_FREEBIND), so a slip in one is silent at run time."""
+    vips = {vip.ip for instance in vrrp.values() for vip in instance.addresses}
+    for i, bind in enumerate(frontend.bind):
+        host = bind.host
+        if host is None or host.is_unspecified or host.is_loopback or host in vips or host in local_addresses:
+            continue
+        near = suggestion(str(host), [str(vip) for vip in vips])
+        report.warning(
+            (*path, "bind", i),
+            f"{host} is no VIP of this node and not known to be another address of it{near}",
+        )

@@ -1,0 +1,75 @@
+"""Cross-checks of the virtual routers: what one segment and one RFC allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+
+from hapair.config.fields import spell
+from hapair.config.locate import Path
+from hapair.config.model import Node, VrrpInstance
+from hapair.config.problems import dotted
+from hapair.config.report import Report
+
+OWNER = 255
+
+
+def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Report) -> None:
+    """Report what the instances of one node cannot be together, or by the RFC."""
+    routers: dict[tuple[str, int], str] = {}
+    vips: dict[IPv4Address, Path] = {}
+    for name, instance in instances.items():
+        path = ("vrrp", name)
+        other = routers.setdefault((instance.interface, instance.virtual_router_id), name)
+        if other != name:
+            report.error(
+                (*path, "virtual_router_id"),
+                f"{instance.virtual_router_id} is already used by vrrp.{other} on {instance.interface}",
+            )
+        for i, vip in enumerate(instance.addresses):
+            here = (*path, "addresses", i)
+            first = vips.setdefault(vip.ip, here)
+            if first != here:
+                report.error(here, f"{vip.ip} is already at {dotted(first)}")
+        _instance(instance, path, report)
+        _guard(instance, node, report)
+
+
+def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
+    vips = {vip.ip for vip in instance.addresses}
+    owner = instance.priority == OWNER
+    if owner and not instance.preempt:
+        report.error(
+            (*path, "preempt"),
+            "priority 255 is the address owner, which always preempts (RFC 9568 section 6.1); "
+            "with preempt = false use at most 254",
+        )
+    elif owner and instance.track:
+        report.warning((*path, "track"), "priority 255 is the address owner: a peer takes over all the same")
+    if instance.preempt_delay and not instance.preempt:
+        report.warning((*path, "preempt_delay"), "this has no effect with preempt = false")
+    if instance.source_address in vips and not owner:
+        report.error(
+            (*path, "source_address"),
+            f"{instance.source_address} is a VIP: it is somewhere else while this node is BACKUP",
+        )
+    for i, peer in enumerate(instance.unicast_peers):
+        here = (*path, "unicast_peers", i)
+        if peer in vips:
+            report.error(here, f"{peer} is a VIP: name the peer's own address")
+        elif peer == instance.source_address:
+            report.error(here, f"{peer} is this node's own source_address")
+        elif peer in instance.unicast_peers[:i]:
+            report.error(here, f"{peer} is listed twice")
+
+
+def _guard(instance: VrrpInstance, node: Node | None, report: Report) -> None:
+    if node is None or node.guard_timeout is None:
+        return
+    shortest = 3 * instance.advert_interval
+    if node.guard_timeout > shortest:
+        report.warning(
+            ("node", "guard_timeout"),
+            f"a frozen node still holds the VIPs of vrrp.{instance.name} when its peer takes them, "
+            f"{spell(shortest)} after the last advert; choose less than that",
+        )

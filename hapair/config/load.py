@@ -1,0 +1,204 @@
+"""node.toml -> NodeConfig: read, expand, structure, resolve, cross-check; every mistake at once.
+
+A mistake in one table does not hide those in others, nor does it cause any: what
+cannot be read is left out of the cross-checks.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Container, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from cattrs.errors import ClassValidationError, IterableValidationError
+
+from hapair.config import resolve, tables
+from hapair.config.check import AclMistake, ConditionMistake, Draft, cross_check
+from hapair.config.expand import expand
+from hapair.config.fields import FieldError, suggestion
+from hapair.config.locate import Path as KeyPath
+from hapair.config.locate import locate
+from hapair.config.model import Api, IPAddress, NodeConfig
+from hapair.config.problems import Problem
+from hapair.config.report import Report
+from hapair.config.shape import Parser, mistakes, named
+from hapair.config.tables import DefaultsTable
+from hapair.errors import ConfigError
+
+T = TypeVar("T")
+
+SECTIONS = ("node", "api", "vrrp", "defaults", "frontend", "backend")
+
+_WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_BARE_VALUE = re.compile(
+    r"=\s*([0-9]+(?:us|ms|s|m|h|d)|[A-Za-z*/][^\s,\]}#\"']*|[0-9]+(?:\.[0-9]+){3}[^\s,\]}#\"']*)"
+)
+
+
+@attrs.frozen
+class Loaded:
+    """A configuration that can be used, and the text that it came from."""
+
+    config: NodeConfig
+    warnings: tuple[Problem, ...]
+    source: str
+
+
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    acl_mistake: AclMistake | None = None,
+    condition_mistake: ConditionMistake | None = None,
+    local_addresses: Container[IPAddress] = (),
+) -> Loaded:
+    """Load a file.
+
+    Raises:
+        ConfigError: it cannot be used.
+        OSError: it cannot be read.
+    """
+    return load_text(
+        decoded(path.read_bytes(), str(path)),
+        str(path),
+        environ,
+        acl_mistake=acl_mistake,
+        condition_mistake=condition_mistake,
+        local_addresses=local_addresses,
+    )
+
+
+def decoded(content: bytes, file: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        message = f"byte 0x{content[error.start]:02x} is not UTF-8, which TOML has to be"
+        raise ConfigError([Problem(file, line, column, "", message)]) from None
+
+
+def load_text(
+    text: str,
+    file: str,
+    environ: Mapping[str, str],
+    *,
+    acl_mistake: AclMistake | None = None,
+    condition_mistake: ConditionMistake | None = None,
+    local_addresses: Container[IPAddress] = (),
+) -> Loaded:
+    """The same from a text; `file` is what messages call it.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    text = text.replace("\r\n", "\n")
+    tree = _parsed(text, file)
+    report = Report(file, text, locate(text))
+    draft = _draft(expand(tree, environ, report), report)
+    cross_check(
+        draft,
+        report,
+        local_addresses=local_addresses,
+        acl_mistake=acl_mistake,
+        condition_mistake=condition_mistake,
+    )
+    if report.errors:
+        raise ConfigError(report.errors)
+    assert draft.node is not None
+    assert draft.api is not None
+    config = NodeConfig(draft.node, draft.api, draft.vrrp, draft.frontends, draft.backends)
+    return Loaded(config, report.warnings, text)
+
+
+def _parsed(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError([Problem(file, 1, 1, "", "nested too deeply")]) from None
+    except ValueError as error:
+        # Not only TOMLDecodeError: an integer of thousands of digits is a plain ValueError.
+        raise ConfigError([_syntax_problem(str(error), text, file)]) from None
+
+
+def _syntax_problem(message: str, text: str, file: str) -> Problem:
+    """What tomllib says, where it says, with the usual reason."""
+    found = _WHERE.search(message)
+    lines = text.split("\n")
+    line, column = 1, 1
+    if found is not None:
+        message = message[: found.start()]
+        line = int(found[1]) if found[1] else len(lines)
+        column = int(found[2]) if found[2] else len(lines[-1]) + 1
+        bare = _BARE_VALUE.search(lines[line - 1])
+        if (
+            bare is not None
+            and bare.start(1) < column <= bare.end(1) + 1
+            and bare[1] not in ("true", "false")
+        ):
+            message += f'; text and durations need quotes: "{bare[1]}"'
+    return Problem(file, line, column, "", f"not TOML: {message[:1].lower()}{message[1:]}")
+
+
+def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
+    """Read table by table, so that each stands or falls by itself."""
+    for key in tree.keys() - set(SECTIONS):
+        known = suggestion(key, SECTIONS) or f"; known here: {', '.join(SECTIONS)}"
+        report.error((key,), f"unknown key{known}", at_key=True)
+    node = _read(tables.node, tree.get("node", {}), ("node",), report)
+    api = _read(tables.api, tree.get("api", {}), ("api",), report)
+    defaults = _read(tables.defaults, tree.get("defaults", {}), ("defaults",), report)
+    frontends = _read_named(tables.frontend, tree, "frontend", report)
+    backends = _read_named(tables.backend, tree, "backend", report)
+    maxconn = node.maxconn if node is not None else 0
+    written = tree.get("backend")
+    return Draft(
+        node=node,
+        api=api if isinstance(api, Api) else None,
+        vrrp=_read_named(tables.vrrp, tree, "vrrp", report),
+        frontends=_resolved(frontends, lambda n, one, d: resolve.frontend(n, one, d, maxconn), defaults),
+        backends=_resolved(backends, resolve.backend, defaults),
+        backend_names=frozenset(written) if isinstance(written, dict) else frozenset(),
+    )
+
+
+def _resolved(
+    written: Mapping[str, Any],
+    resolver: Callable[[str, Any, DefaultsTable], T],
+    defaults: DefaultsTable | None,
+) -> dict[str, T]:
+    """Nothing at all without [defaults]: what it means is not known then."""
+    if defaults is None:
+        return {}
+    return {name: resolver(name, one, defaults) for name, one in written.items()}
+
+
+def _read_named(parser: Parser[T], tree: Mapping[str, Any], section: str, report: Report) -> dict[str, T]:
+    """The tables of a section that can be read."""
+    content = tree.get(section, {})
+    if not isinstance(content, dict):
+        report.error((section,), f"expected tables: [{section}.NAME]")
+        return {}
+    read = {}
+    for name, one in content.items():
+        found = _read(named(parser), {name: one}, (section,), report)
+        if found is not None:
+            read.update(found)
+    return read
+
+
+def _read(parser: Parser[T], content: object, path: KeyPath, report: Report) -> T | None:
+    try:
+        return parser(content)
+    except (FieldError, ClassValidationError, IterableValidationError) as error:
+        for mistake in mistakes(error, path):
+            report.error(mistake.path, mistake.message, at_key=mistake.at_key, offset=mistake.offset)
+        return None

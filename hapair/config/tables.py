@@ -1,0 +1,358 @@
+"""The tables of node.toml as they are written: every key with its parser.
+
+Frontends, backends and servers have classes of their own here, because what they
+do not say is looked up elsewhere ([defaults], the backend's httpchk): None means
+"not written", False "written to be off".  The other tables are read straight
+into the values of `config.model`; their defaults are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, cast
+
+import attrs
+
+from hapair.config import addresses, fields
+from hapair.config.fields import FieldError, shown, string
+from hapair.config.model import (
+    Api,
+    Bind,
+    CheckKind,
+    ChecksumForm,
+    Cookie,
+    CookieMode,
+    ForwardFor,
+    HttpCheck,
+    Log,
+    LogFormat,
+    Mode,
+    Node,
+    Stats,
+    Track,
+    UseBackend,
+    VrrpInstance,
+)
+from hapair.config.shape import OWN_NAME, Parser, array, named, one_or_more, switch, table
+
+T = TypeVar("T")
+Off = Literal[False]
+
+
+@attrs.frozen
+class CheckTable:
+    type: CheckKind | None = None
+    addr: str | None = None
+    port: int | None = None
+    inter: float = 2.0
+    fastinter: float | None = None
+    downinter: float | None = None
+    rise: int = 2
+    fall: int = 3
+
+
+@attrs.frozen
+class ServerTable:
+    address: tuple[str, int]
+    id: int | None = None
+    weight: int = 1
+    cookie: str | None = None
+    maxconn: int = 0
+    maxqueue: int = 0
+    backup: bool = False
+    disabled: bool = False
+    check: CheckTable | Off = False
+
+
+@attrs.frozen
+class ClientTimeouts:
+    http_request: float | None = None
+    client: float | None = None
+    http_keep_alive: float | None = None
+
+
+@attrs.frozen
+class ServerTimeouts:
+    connect: float | None = None
+    server: float | None = None
+    check: float | None = None
+    queue: float | None = None
+
+
+@attrs.frozen
+class AllTimeouts:
+    http_request: float | None = None
+    connect: float | None = None
+    client: float | None = None
+    server: float | None = None
+    http_keep_alive: float | None = None
+    check: float | None = None
+    queue: float | None = None
+
+
+@attrs.frozen
+class FrontendTable:
+    bind: tuple[Bind, ...]
+    mode: Mode | None = None
+    maxconn: int | None = None
+    timeout: ClientTimeouts = ClientTimeouts()
+    log_format: LogFormat | Off | None = None
+    forwardfor: ForwardFor | Off | None = None
+    http_server_close: bool | None = None
+    dontlognull: bool | None = None
+    acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    use_backend: tuple[UseBackend, ...] = ()
+    default_backend: str | None = None
+    stats: Stats | Off = False
+
+
+@attrs.frozen
+class BackendTable:
+    server: Mapping[str, ServerTable] = attrs.field(factory=dict)
+    mode: Mode | None = None
+    balance: str | None = None
+    timeout: ServerTimeouts = ServerTimeouts()
+    retries: int | None = None
+    redispatch: bool | None = None
+    abortonclose: bool | None = None
+    http_server_close: bool | None = None
+    forwardfor: ForwardFor | Off | None = None
+    httpchk: HttpCheck | Off | None = None
+    cookie: Cookie | Off | None = None
+
+
+@attrs.frozen
+class DefaultsTable:
+    """What frontends and backends inherit; each takes the keys that it has itself."""
+
+    mode: Mode | None = None
+    maxconn: int | None = None
+    timeout: AllTimeouts = AllTimeouts()
+    log_format: LogFormat | Off | None = None
+    forwardfor: ForwardFor | Off | None = None
+    http_server_close: bool | None = None
+    dontlognull: bool | None = None
+    default_backend: str | None = None
+    balance: str | None = None
+    retries: int | None = None
+    redispatch: bool | None = None
+    abortonclose: bool | None = None
+    httpchk: HttpCheck | Off | None = None
+    cookie: Cookie | Off | None = None
+
+
+_TRACK = re.compile(r"backend\.([A-Za-z0-9_.:-]+)(?: *>= *([0-9]{1,6}))?")
+_HTTPCHK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][!-~]*)(?: +(?P<version>\S+))?")
+_AUTH = re.compile(r"([^:\x00-\x1f]+):([^\x00-\x1f]+)")
+
+
+def track(value: object) -> Track:
+    """`backend.web>=2`; one server without a number."""
+    expected = 'what to track: "backend.web>=1" or "backend.web"'
+    text = string(value, expected)
+    found = _TRACK.fullmatch(text)
+    if found is None:
+        raise FieldError(f"{shown(text)} is not {expected}")
+    least = int(found[2] or 1)
+    if not least:
+        raise FieldError(f"{shown(text)} always holds; expected at least 1", found.start(2))
+    return Track(found[1], least)
+
+
+def auth(value: object) -> tuple[str, str]:
+    """`user:password`.  What was written is never repeated."""
+    found = _AUTH.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise FieldError('expected "user:password" (what is written here is not shown)')
+    return found[1], found[2]
+
+
+def redispatch(value: object) -> bool:
+    """On or off; HAProxy's interval -1 is what on means."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value not in (-1, 0):
+            raise FieldError(
+                f"{value} is not offered: true (or -1) lets the last retry choose another server"
+            )
+        return value == -1
+    return fields.boolean(value)
+
+
+def _http_headers(value: object) -> tuple[tuple[str, str], ...]:
+    return tuple(named(fields.header_value, fields.http_token)(value).items())
+
+
+_http_version = fields.choice("HTTP/1.0", "HTTP/1.1")
+_http_uri = fields.matching(r"\*|/[!-\"$-~]*", "a path that starts with /, or *")
+_http_check_table = table(
+    HttpCheck, method=fields.http_token, uri=_http_uri, version=_http_version, headers=_http_headers
+)
+
+
+def httpchk(value: object) -> HttpCheck:
+    """A request in HAProxy's words, or a table."""
+    if not isinstance(value, str):
+        return _http_check_table(value)
+    found = _HTTPCHK.fullmatch(value)
+    if found is None:
+        raise FieldError(f'{shown(value)} is not a request such as "GET /health" or "HEAD / HTTP/1.1"')
+    version = found["version"]
+    if version is not None and version not in ("HTTP/1.0", "HTTP/1.1"):
+        raise FieldError(f'{shown(version)} is not "HTTP/1.0" or "HTTP/1.1"', found.start("version"))
+    return HttpCheck(found["method"] or "OPTIONS", _http_uri(found["uri"]), version or "HTTP/1.0")
+
+
+_cookie_table = table(
+    Cookie,
+    name=fields.http_token,
+    mode=fields.member(CookieMode),
+    indirect=fields.boolean,
+    nocache=fields.boolean,
+    httponly=fields.boolean,
+    secure=fields.boolean,
+    domain=fields.domain,
+)
+
+
+def cookie(value: object) -> Cookie:
+    """A name, or a table."""
+    return Cookie(fields.http_token(value)) if isinstance(value, str) else _cookie_table(value)
+
+
+def _acl(value: object) -> dict[str, tuple[str, ...]]:
+    expressions = one_or_more(lambda one: string(one, 'an expression such as "path_beg /static"'), at_least=1)
+    return named(expressions)(value)
+
+
+def _timeouts(cls: type[T]) -> Parser[T]:
+    keys: Any = dict.fromkeys((field.name for field in attrs.fields(cast("Any", cls))), fields.timeout)
+    return table(cls, **keys)
+
+
+_log_format = switch(fields.member(LogFormat))
+_forwardfor = switch(
+    table(
+        ForwardFor,
+        rename={"exceptions": "except"},
+        exceptions=one_or_more(addresses.cidr),
+        header=fields.http_token,
+        if_none=fields.boolean,
+    ),
+    ForwardFor,
+)
+_httpchk = switch(httpchk, HttpCheck)
+_cookie = switch(cookie)
+_mode = fields.member(Mode)
+_log = table(Log, target=addresses.log_target, facility=fields.facility, level=fields.level)
+
+node = table(
+    Node,
+    name=fields.name,
+    log=one_or_more(_log),
+    maxconn=fields.positive,
+    user=fields.account,
+    group=fields.account,
+    chroot=fields.file_path,
+    pidfile=fields.file_path,
+    hard_stop_after=fields.delay,
+    guard_timeout=fields.interval,
+)
+
+api = table(Api, socket=fields.socket_path, listen=addresses.listen)
+
+vrrp = table(
+    VrrpInstance,
+    rename=OWN_NAME,
+    name=fields.name,
+    interface=fields.interface,
+    virtual_router_id=fields.vrid,
+    addresses=array(addresses.vip, at_least=1),
+    priority=fields.priority,
+    advert_interval=fields.advert_interval,
+    preempt=fields.boolean,
+    preempt_delay=fields.delay,
+    source_address=addresses.ipv4,
+    unicast_peers=array(addresses.ipv4),
+    checksum=fields.member(ChecksumForm),
+    garp_count=fields.integer(1, 100),
+    garp_delay=fields.delay,
+    garp_refresh=fields.delay,
+    track=one_or_more(track),
+)
+
+check = table(
+    CheckTable,
+    type=fields.member(CheckKind),
+    addr=addresses.host,
+    port=fields.port,
+    inter=fields.interval,
+    fastinter=fields.interval,
+    downinter=fields.interval,
+    rise=fields.positive,
+    fall=fields.positive,
+)
+
+server = table(
+    ServerTable,
+    address=addresses.server,
+    id=fields.positive,
+    weight=fields.weight,
+    cookie=fields.cookie_value,
+    maxconn=fields.natural,
+    maxqueue=fields.natural,
+    backup=fields.boolean,
+    disabled=fields.boolean,
+    check=switch(check, CheckTable),
+)
+
+frontend = table(
+    FrontendTable,
+    bind=one_or_more(addresses.bind, at_least=1),
+    mode=_mode,
+    maxconn=fields.positive,
+    timeout=_timeouts(ClientTimeouts),
+    log_format=_log_format,
+    forwardfor=_forwardfor,
+    http_server_close=fields.boolean,
+    dontlognull=fields.boolean,
+    acl=_acl,
+    use_backend=array(
+        table(UseBackend, rename={"condition": "if"}, backend=string, condition=string),
+    ),
+    default_backend=string,
+    stats=switch(table(Stats, uri=fields.uri_path, auth=one_or_more(auth)), Stats),
+)
+
+backend = table(
+    BackendTable,
+    server=named(server),
+    mode=_mode,
+    balance=fields.balance,
+    timeout=_timeouts(ServerTimeouts),
+    retries=fields.natural,
+    redispatch=redispatch,
+    abortonclose=fields.boolean,
+    http_server_close=fields.boolean,
+    forwardfor=_forwardfor,
+    httpchk=_httpchk,
+    cookie=_cookie,
+)
+
+defaults = table(
+    DefaultsTable,
+    mode=_mode,
+    maxconn=fields.positive,
+    timeout=_timeouts(AllTimeouts),
+    log_format=_log_format,
+    forwardfor=_forwardfor,
+    http_server_close=fields.boolean,
+    dontlognull=fields.boolean,
+    default_backend=string,
+    balance=fields.balance,
+    retries=fields.natural,
+    redispatch=redispatch,
+    abortonclose=fields.boolean,
+    httpchk=_httpchk,
+    cookie=_cookie,
+)
