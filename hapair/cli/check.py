@@ -1,0 +1,87 @@
+"""`hapair check` and `hapair show-config`, and how problems are printed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from hapair.config.problems import count, render
+from hapair.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hapair.config.load import Loaded
+    from hapair.config.model import NodeConfig
+    from hapair.config.problems import Problem
+
+
+def check(path: Path) -> int:
+    """Say whether the file can be used; returns the exit code."""
+    loaded = _loaded(path)
+    if loaded is None:
+        return 1
+    click.echo(f"{path}: valid ({summary(loaded.config)})")
+    return 0
+
+
+def show_config(path: Path) -> int:
+    """Print the file as it is understood; returns the exit code."""
+    from hapair.config.show import show
+
+    loaded = _loaded(path)
+    if loaded is None:
+        return 1
+    click.echo(show(loaded.config), nl=False)
+    return 0
+
+
+def _loaded(path: Path) -> Loaded | None:
+    """Load, and tell every problem on stderr; None when the file cannot be used."""
+    from hapair.app.check import load_text_config
+    from hapair.config.load import decoded
+
+    source = ""
+    try:
+        content = path.read_bytes()
+        source = content.decode(errors="replace")
+        loaded = load_text_config(decoded(content, str(path)), str(path), os.environ)
+    except OSError as error:
+        click.echo(f"hapair: cannot read {path}: {error.strerror}", err=True)
+        return None
+    except ConfigError as error:
+        _print(error.problems, source)
+        return None
+    _print(loaded.warnings, source)
+    return loaded
+
+
+def print_problems(problems: Sequence[Problem], path: Path) -> None:
+    """Print each problem with its line of the file, and how many there are."""
+    try:
+        source = path.read_bytes().decode(errors="replace") if problems else ""
+    except OSError:
+        source = ""  # it went away meanwhile: the headlines say enough
+    _print(problems, source)
+
+
+def _print(problems: Sequence[Problem], source: str) -> None:
+    for problem in problems:
+        click.echo(render(problem, source), err=True)
+    if problems:
+        click.echo(count(problems), err=True)
+
+
+def summary(config: NodeConfig) -> str:
+    """What a configuration holds, in one line."""
+    servers = sum(len(backend.servers) for backend in config.backends.values())
+    counts = [
+        (len(config.vrrp), "virtual router"),
+        (len(config.frontends), "frontend"),
+        (len(config.backends), "backend"),
+        (servers, "server"),
+    ]
+    return ", ".join(f"{number} {thing}{'s' * (number != 1)}" for number, thing in counts)

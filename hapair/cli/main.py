@@ -1,0 +1,44 @@
+"""The `hapair` command.  Each subcommand imports what it needs when it runs: start-up stays quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hapair import __version__
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hapair", message="%(prog)s %(version)s")
+def main() -> None:
+    """keepalived and HAProxy in one: a pair of nodes, a floating VIP, layer 4 and 7 balancing."""
+
+
+@main.command()
+@_FILE
+def check(file: Path) -> None:
+    """Check FILE (node.toml) and list everything that is wrong with it."""
+    from hapair.cli.check import check as run_check
+
+    raise SystemExit(run_check(file))
+
+
+@main.command(name="show-config")
+@_FILE
+def show_config(file: Path) -> None:
+    """Print FILE as it is understood: defaults and variables filled in.  Passwords included."""
+    from hapair.cli.check import show_config as run_show
+
+    raise SystemExit(run_show(file))
+
+
+@main.command()
+@_FILE
+def run(file: Path) -> None:
+    """Run the node that FILE (node.toml) describes."""
+    from hapair.cli.run import run as run_node
+
+    raise SystemExit(run_node(file))
