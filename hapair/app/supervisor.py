@@ -19,7 +19,7 @@ from hapair.app import reload
 from hapair.app.check import load_text_config
 from hapair.app.privileges import confine
 from hapair.app.signals import RELOAD, STOP, ServiceManager
-from hapair.config.problems import render
+from hapair.config.problems import headline
 from hapair.errors import ConfigError, StartError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], mana
         summary = await reload.apply(node, loaded.config)
     except ConfigError as error:
         for problem in error.problems:
-            logger.error("%s", render(problem, "").splitlines()[0])
+            logger.error("%s", headline(problem))
         logger.error("reload: %s has %d mistakes, nothing was changed", file.path, len(error.problems))
         manager.ready("serving; the last reload failed")
     except (StartError, OSError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from app.node import Daemon, free_port, running
+from app.node import free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -242,8 +242,9 @@ def test_a_second_instance_does_not_start(tmp_path, backend):
     path = tmp_path / "node.toml"
     path.write_text(text)
     with running(path):
-        second = Daemon(tmp_path / "node.toml")
-        assert second.process.wait(10) == 1
+        code, said = refusal(tmp_path, text)
+        assert code == 1
+        assert "held by a hapair that runs already" in said
 
 
 def test_statistics_metrics_and_commands_tell_one_story(tmp_path, backend):
