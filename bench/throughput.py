@@ -93,7 +93,10 @@ forwardfor = {{ except = ["127.0.0.0/8"] }}
 timeout = {{ connect = "10s", client = "1m", server = "1m", http_request = "10s" }}
 [frontend.main]
 bind = ["127.0.0.1:{hapair}"]
-acl.url_static = ["path_beg -i /static /images /javascript /stylesheets", "path_end -i .jpg .gif .png .css .js"]
+acl.url_static = [
+  "path_beg -i /static /images /javascript /stylesheets",
+  "path_end -i .jpg .gif .png .css .js",
+]
 use_backend = [{{ backend = "static", if = "url_static" }}]
 default_backend = "web"
 [backend.static]

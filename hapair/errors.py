@@ -38,7 +38,7 @@ class StartError(HapairError):
     """`hapair run` cannot start: a busy port, a missing user, an unknown interface."""
 
 
-class BadMessage(HapairError):
+class BadMessage(HapairError):  # noqa: N818 - the message is bad; the design knows it by this name
     """An HTTP message that must not be forwarded.
 
     `status` is what a client is answered (a bad response is always a 502);

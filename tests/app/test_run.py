@@ -277,7 +277,8 @@ listen = "127.0.0.1:{scrape}"
 
         header, *lines = command("show stat").strip().splitlines()
         columns = header.removeprefix("# ").split(",")
-        one = next(dict(zip(columns, line.split(","), strict=True)) for line in lines if line.startswith("web,one,"))
+        row = next(line for line in lines if line.startswith("web,one,"))
+        one = dict(zip(columns, row.split(","), strict=True))
         assert (one["stot"], one["status"]) == ("3", "no check")
         assert command("set server web/one state maint") == "\n"
         with pytest.raises(urllib.error.HTTPError, match="503"):

@@ -1,4 +1,4 @@
-"""The service manager hears READY, RELOADING, STOPPING and WATCHDOG when it listens, and nothing is sent otherwise."""
+"""The service manager hears READY, RELOADING, STOPPING and WATCHDOG when it listens."""
 
 from __future__ import annotations
 
