@@ -36,8 +36,8 @@ ADDRESS_LIFETIME = 2.3
 """hapair gives its VIPs two seconds to live; the kernel is up to 0.24 s late (measured)."""
 BRIEF = 0.05
 """Seconds that both nodes may hold the VIP."""
-IN_FLIGHT = 2
-"""Requests under way at the instant of a hand-back, which it may cost."""
+IN_FLIGHT = 5
+"""Requests: a hand-back may cost those of 10 ms, under way at that instant."""
 SERVED_WITHIN = 1.2
 """Times the master-down time."""
 

@@ -32,8 +32,8 @@ LIFETIME = 2.3
 """hapair's VIPs live two seconds unless refreshed; the kernel is up to 0.24 s late (measured)."""
 GUARD = 1.0
 """Seconds of silence after which the guard acts (node.guard_timeout)."""
-IN_FLIGHT = 2
-"""Requests that are under way when the VIP moves may be cut."""
+IN_FLIGHT = 5
+"""Requests: a hand-back may cut those of 10 ms, under way at that instant."""
 
 
 @attrs.frozen
