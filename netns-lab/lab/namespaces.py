@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import socket
+import struct
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +45,7 @@ def _setns(fd: int) -> None:
 
 
 def isolate() -> bool:
-    """Move this program into a new network namespace in which it has root's powers.
+    """Move this program into a new network namespace (loopback only) in which it has root's powers.
 
     Returns whether that took a user namespace, that is, whether we are not really root.
     The kernel allows it to single-threaded programs only: call it first.
@@ -55,6 +58,7 @@ def isolate() -> bool:
     except PermissionError:
         pass  # not root: a user namespace gives the same powers over our own network only
     else:
+        _loopback_up()
         return False
     uid, gid = os.getuid(), os.getgid()
     try:
@@ -72,7 +76,14 @@ def isolate() -> bool:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    _loopback_up()
     return True
+
+
+def _loopback_up() -> None:
+    set_flags, up = 0x8914, 1  # SIOCSIFFLAGS, IFF_UP: netdevice(7)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, set_flags, struct.pack("16sh22x", b"lo", up))
 
 
 def can_create() -> bool:

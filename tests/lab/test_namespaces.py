@@ -31,3 +31,8 @@ def test_an_isolated_command_sees_nothing_of_the_hosts_network():
 
 def test_an_isolated_command_is_root_in_there():
     assert _isolated(["id", "-u"]).strip() == "0"
+
+
+def test_an_isolated_command_has_a_loopback():
+    words = "import socket; socket.create_connection(socket.create_server(('127.0.0.1', 0)).getsockname())"
+    _isolated([sys.executable, "-c", words])
