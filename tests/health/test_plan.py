@@ -1,0 +1,37 @@
+"""A server's check, resolved: what is probed, how often, and HAProxy's law of time-outs."""
+
+from __future__ import annotations
+
+from hapair.config.model import Backend, Check, CheckKind, Server, Timeouts
+from hapair.health.plan import plan_for
+
+
+def plan(check: Check | None, /, **timeouts: float):
+    server = Server(name="s", id=1, host="192.0.2.1", port=80, check=check)
+    return plan_for(Backend(name="b", servers=(server,), timeout=Timeouts(**timeouts)), server)
+
+
+def test_a_server_without_check_has_no_plan():
+    assert plan(None) is None
+
+
+def test_with_timeout_check_the_answer_gets_that_much_more_after_the_connection():
+    found = plan(Check(inter=2.0), connect=10.0, check=5.0)
+    assert (found.connect_timeout, found.read_timeout) == (2.0, 5.0)
+    found = plan(Check(inter=2.0), connect=1.0, check=5.0)
+    assert (found.connect_timeout, found.read_timeout) == (1.0, 5.0)
+
+
+def test_without_it_the_interval_bounds_both():
+    found = plan(Check(inter=2.0), connect=10.0)
+    assert (found.connect_timeout, found.read_timeout) == (2.0, 2.0)
+
+
+def test_intervals_that_are_not_given_are_the_normal_one():
+    found = plan(Check(inter=3.0, downinter=9.0))
+    assert (found.inter, found.fastinter, found.downinter) == (3.0, 3.0, 9.0)
+
+
+def test_address_and_port_of_the_check_win_over_the_servers():
+    found = plan(Check(kind=CheckKind.TCP, address="192.0.2.9", port=8081))
+    assert (found.host, found.port) == ("192.0.2.9", 8081)

@@ -1,0 +1,249 @@
+"""The schedule against real sockets on loopback: every way a server can be up, down or odd."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from functools import partial
+
+import pytest
+import trio
+
+from hapair.config.model import CheckKind, HttpCheck
+from hapair.health.plan import CheckPlan
+from hapair.health.service import HealthService, ServerKey
+
+KEY = ServerKey("web", "one")
+
+
+def plan(port: int, *, http: bool = False, inter: float = 0.05, **more) -> CheckPlan:
+    values = {
+        "kind": CheckKind.HTTP if http else CheckKind.TCP,
+        "host": "127.0.0.1",
+        "port": port,
+        "http": HttpCheck("GET", "/health") if http else None,
+        "inter": inter,
+        "fastinter": inter,
+        "downinter": inter,
+        "rise": 2,
+        "fall": 3,
+        "connect_timeout": 0.3,
+        "read_timeout": 0.3,
+    }
+    return CheckPlan(**{**values, **more})
+
+
+class Watch:
+    """Collects verdicts and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.send, self._receive = trio.open_memory_channel(1000)
+        self.service = HealthService(self._report)
+
+    def _report(self, key, verdict):
+        self.send.send_nowait((key, verdict))
+
+    async def next(self):
+        with trio.fail_after(5):
+            return (await self._receive.receive())[1]
+
+    async def keys(self, count):
+        with trio.fail_after(5):
+            return [(await self._receive.receive())[0] for _ in range(count)]
+
+
+@pytest.fixture
+async def watch(nursery):
+    found = Watch()
+    await nursery.start(found.service.run)
+    return found
+
+
+async def serve(nursery, behave) -> int:
+    async def guarded(stream):
+        try:
+            await behave(stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+    listeners = await nursery.start(partial(trio.serve_tcp, guarded, 0, host="127.0.0.1"))
+    return listeners[0].socket.getsockname()[1]
+
+
+async def hang(_):
+    await trio.sleep_forever()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+async def test_a_server_that_accepts_is_up(watch, nursery):
+    watch.service.replace({KEY: plan(await serve(nursery, lambda stream: stream.aclose()))})
+    verdict = await watch.next()
+    assert (verdict.up, verdict.changed, verdict.outcome.status, verdict.health) == (
+        True,
+        False,
+        "L4OK",
+        "3/3 UP",
+    )
+
+
+async def test_a_refused_connection_takes_an_unchecked_server_down_at_once(watch):
+    watch.service.replace({KEY: plan(free_port())})
+    verdict = await watch.next()
+    assert (verdict.up, verdict.changed, verdict.outcome.status) == (False, True, "L4CON")
+    assert verdict.outcome.description == 'Layer4 connection problem, info: "Connection refused"'
+
+
+async def test_an_address_that_swallows_packets_times_out(watch):
+    with socket.socket() as full:
+        # A full backlog: the kernel drops further SYNs.
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        watch.service.replace({KEY: plan(full.getsockname()[1])})
+        verdict = await watch.next()
+        assert (verdict.up, verdict.outcome.status) == (False, "L4TOUT")
+        assert 0.28 <= verdict.outcome.duration < 1
+        for filler in fillers:
+            filler.close()
+
+
+async def test_rise_and_fall_are_followed_over_time(watch, nursery):
+    port = free_port()
+    watch.service.replace({KEY: plan(port)})
+    assert (await watch.next()).health == "0/2 DOWN"
+    listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+    while (verdict := await watch.next()).health == "0/2 DOWN":
+        pass
+    assert (verdict.health, verdict.up) == ("1/2 DOWN", False)
+    verdict = await watch.next()
+    assert (verdict.health, verdict.up, verdict.changed) == ("3/3 UP", True, True)
+    for listener in listeners:
+        await listener.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "L7OK", 200),
+        (b"HTTP/1.1 503 No\r\n\r\n", "L7STS", 503),
+        (b"\x16\x03\x01garbage", "L7RSP", 0),
+        (b"", "L7RSP", 0),
+        (b"HTTP/1.1 200 OK" + b"x" * 100_000, "L7RSP", 0),
+    ],
+)
+async def test_http_answers(watch, nursery, answer, status, code):
+    async def behave(stream):
+        received = await stream.receive_some(1000)
+        assert received == b"GET /health HTTP/1.0\r\n\r\n"
+        if answer:
+            await stream.send_all(answer)
+        await stream.aclose()
+
+    watch.service.replace({KEY: plan(await serve(nursery, behave), http=True)})
+    verdict = await watch.next()
+    assert (verdict.outcome.status, verdict.outcome.code) == (status, code)
+    assert verdict.up == (status == "L7OK")
+
+
+async def test_an_answer_byte_by_byte_is_understood(watch, nursery):
+    async def behave(stream):
+        await stream.receive_some(1000)
+        for byte in b"HTTP/1.1 204 No Content\r\n\r\n":
+            await stream.send_all(bytes([byte]))
+
+    watch.service.replace({KEY: plan(await serve(nursery, behave), http=True)})
+    assert (await watch.next()).outcome.status == "L7OK"
+
+
+async def test_a_server_that_hangs_times_out_in_the_read(watch, nursery):
+    watch.service.replace({KEY: plan(await serve(nursery, hang), http=True)})
+    verdict = await watch.next()
+    assert verdict.outcome.status == "L7TOUT"
+    assert 0.28 <= verdict.outcome.duration < 1
+
+
+async def test_a_reset_is_a_failure_with_its_reason(watch, nursery):
+    async def behave(stream):
+        await stream.receive_some(1000)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.socket.close()
+
+    watch.service.replace({KEY: plan(await serve(nursery, behave), http=True)})
+    verdict = await watch.next()
+    assert not verdict.up
+    assert "Connection reset by peer" in verdict.outcome.description
+
+
+async def test_a_hanging_target_costs_only_its_own_slot(watch, nursery):
+    hangs = await serve(nursery, hang)
+    good = await serve(nursery, lambda stream: stream.aclose())
+    other = ServerKey("web", "other")
+    watch.service.replace({KEY: plan(hangs, http=True, read_timeout=30.0), other: plan(good)})
+    assert await watch.keys(5) == [other] * 5
+
+
+async def test_servers_with_equal_terms_are_probed_once(watch, nursery):
+    probes = 0
+
+    async def behave(stream):
+        nonlocal probes
+        probes += 1
+        await stream.aclose()
+
+    shared = plan(await serve(nursery, behave), inter=30.0)
+    keys = {ServerKey("web", "one"), ServerKey("static", "one")}
+    watch.service.replace(dict.fromkeys(keys, shared))
+    assert set(await watch.keys(2)) == keys
+    assert probes == 1
+
+
+async def test_a_reload_keeps_the_state_of_what_did_not_change_and_forgets_what_went(watch, nursery):
+    port = await serve(nursery, lambda stream: stream.aclose())
+    kept = plan(port, inter=30.0, fastinter=0.1)
+    gone = plan(free_port(), inter=30.0, fastinter=0.1, downinter=30.0)
+    other = ServerKey("web", "other")
+    watch.service.replace({KEY: kept, other: gone})
+    await watch.keys(2)
+    before = watch.service.states()[KEY]
+    watch.service.replace({KEY: kept})
+    assert watch.service.states() == {KEY: before}
+
+
+async def test_first_checks_are_spread_over_the_interval(watch, nursery):
+    port = await serve(nursery, lambda stream: stream.aclose())
+    began = trio.current_time()
+    plans = {ServerKey("web", str(i)): plan(port, inter=0.5, rise=i + 1) for i in range(5)}
+    watch.service.replace(plans)
+    await watch.keys(5)
+    assert trio.current_time() - began >= 0.35
+
+
+async def test_a_bug_in_a_probe_fails_that_server_only(watch, nursery, monkeypatch, caplog):
+    async def broken(_):
+        raise RuntimeError("boom")
+
+    good = await serve(nursery, lambda stream: stream.aclose())
+    monkeypatch.setattr(watch.service, "_probe", broken)
+    with caplog.at_level(logging.ERROR, "hapair.health"):
+        watch.service.replace({KEY: plan(good)})
+        verdict = await watch.next()
+    assert (verdict.up, verdict.outcome.status) == (False, "SOCKERR")
+    assert "boom" in caplog.text
+
+
+@pytest.mark.netns
+async def test_loopback_answers_a_ping_and_a_dead_address_does_not(watch):
+    """Needs a raw socket."""
+    watch.service.replace({KEY: plan(0, kind=CheckKind.ICMP)})
+    assert (await watch.next()).outcome.status == "L3OK"
+    watch.service.replace({KEY: plan(0, kind=CheckKind.ICMP, host="::1")})
+    assert (await watch.next()).outcome.status == "L3OK"
