@@ -34,5 +34,7 @@ def test_an_isolated_command_is_root_in_there():
 
 
 def test_an_isolated_command_has_a_loopback():
-    words = "import socket; socket.create_connection(socket.create_server(('127.0.0.1', 0)).getsockname())"
+    words = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())"
+    )
     _isolated([sys.executable, "-c", words])
