@@ -14,7 +14,7 @@ from hapair.http1.framing import TOKEN
 MAX_LINE = 4096
 """Bytes of one chunk-size line with its extensions."""
 MAX_EXTENSIONS = 16384
-"""Extension bytes of a whole body: they carry nothing and cost us time."""
+"""Extension bytes beyond the body's own: they carry nothing and cost us time."""
 MAX_TRAILERS = 8192
 
 _SIZE_LINE = re.compile(
@@ -123,7 +123,7 @@ class ChunkedBody:
         if matched is None or len(line) > MAX_LINE:
             raise BadMessage(400, "invalid chunk-size line")
         self._extensions += len(matched[2])
-        if self._extensions > MAX_EXTENSIONS:
+        if self._extensions > MAX_EXTENSIONS + self.received:
             raise BadMessage(400, "too many chunk extensions")
         self._left = int(matched[1], 16)
         if self._left >= _MAX_CHUNK:
