@@ -134,7 +134,7 @@ class GuardProcess:
         try:
             await self._start()
         except KernelError as error:
-            log.error("%s; trying again", error)  # noqa: TRY400 the reason is in the message
+            log.error("%s; trying again", error)
             await trio.sleep(RESPAWN_PAUSE)
         else:
             log.info("a new guard watches (pid %s)", self.pid)

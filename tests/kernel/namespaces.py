@@ -87,7 +87,8 @@ def pair() -> Iterator[tuple[Namespace, Namespace]]:
         for n, namespace in enumerate((a, b), start=1):
             namespace.run("ip", "address", "add", f"192.0.2.{n}/24", "dev", "eth0")
             namespace.run("ip", "link", "set", "eth0", "up")
-        wait_for(lambda: "LOWER_UP" in a.run("ip", "link", "show", "eth0"))
+        for namespace in (a, b):  # the kernel takes up to a second to notice a carrier
+            wait_for(lambda ns=namespace: "state UP" in ns.run("ip", "link", "show", "eth0"), what="link up")
         yield a, b
     finally:
         a.close()

@@ -14,7 +14,11 @@ from hapair.kernel.fake import FakeAddresses, FakeLink
 from hapair.kernel.links import Links
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 
-OWN, VIP, SECOND = IPv4Interface("192.0.2.1/24"), IPv4Interface("192.0.2.100/24"), IPv4Interface("198.51.100.7/32")
+OWN, VIP, SECOND = (
+    IPv4Interface("192.0.2.1/24"),
+    IPv4Interface("192.0.2.100/24"),
+    IPv4Interface("198.51.100.7/32"),
+)
 
 
 class FakeRoom:

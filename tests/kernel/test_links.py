@@ -38,7 +38,7 @@ async def world(nursery):
 
 async def eventually(condition):
     with trio.fail_after(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await trio.sleep(0.005)
 
 
@@ -107,7 +107,7 @@ async def test_a_removed_address_is_told(world):
 
 async def test_lost_notices_make_it_look_again(world, caplog):
     """More address changes than the socket's buffer holds; the link change among them must not be missed."""
-    a, b, witness = world
+    a, _, witness = world
     batch = "\n".join(
         line
         for n in range(6000)

@@ -30,7 +30,9 @@ def test_the_frame_is_a_request_for_its_own_sender(address):
 @pytest.mark.netns
 async def test_a_neighbour_that_knew_another_mac_learns_ours():
     with pair() as (a, b):
-        b.run("ip", "neigh", "replace", str(VIP), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale")
+        b.run(
+            "ip", "neigh", "replace", str(VIP), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale"
+        )
         with a.entered():
             links = Links()
             link = links.follow("eth0")

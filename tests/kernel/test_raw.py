@@ -67,7 +67,9 @@ async def test_a_multicast_advert_arrives_with_ttl_255_and_not_at_its_sender(wir
 
 @pytest.mark.netns
 async def test_a_unicast_advert_arrives(wire_pair):
-    a, b = (End(namespace, source, multicast=False) for namespace, source in zip(wire_pair, (A, B), strict=True))
+    a, b = (
+        End(namespace, source, multicast=False) for namespace, source in zip(wire_pair, (A, B), strict=True)
+    )
     await a.segment.send({B: PAYLOAD})
     assert await b.hear() == wire.Packet(A, B, 255, PAYLOAD)
     a.close()

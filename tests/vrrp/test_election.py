@@ -312,7 +312,8 @@ class TestMaster:
 
 class TestFault:
     @pytest.mark.parametrize(
-        "event", [DeadlinePassed(), advert(0), advert(50), LinkDown(), TrackingChanged(ok=True, why=""), Evicted("")]
+        "event",
+        [DeadlinePassed(), advert(0), advert(50), LinkDown(), TrackingChanged(ok=True, why=""), Evicted("")],
     )
     def test_nothing_but_the_link_ends_a_fault(self, event):
         assert step(ROUTER, Fault(), event, NOW) == (Fault(), ())

@@ -95,7 +95,8 @@ async def settle() -> None:
 
 
 async def become_master(node: Node) -> None:
-    while node.state is not RouterState.MASTER:
+    """Sleeping is how time passes under an autojump clock."""
+    while node.state is not RouterState.MASTER:  # noqa: ASYNC110
         await trio.sleep(0.1)
 
 
@@ -129,7 +130,9 @@ async def test_master_advertises_every_interval_and_announces(segment, autojump_
         assert len(node.announcer.announced) == 2
 
 
-async def test_of_two_the_better_one_is_master_and_the_other_takes_over_after_its_goodbye(segment, autojump_clock):
+async def test_of_two_the_better_one_is_master_and_the_other_takes_over_after_its_goodbye(
+    segment, autojump_clock
+):
     low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
     async with running(low):
         async with running(high):
@@ -479,7 +482,7 @@ class CancelAtStep(trio.abc.Instrument):
         self._left = step
         self._scope = scope
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002
         self._left -= 1
         if self._left == 0:
             self._scope.cancel()

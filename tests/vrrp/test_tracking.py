@@ -21,7 +21,9 @@ def test_enough_servers_is_well():
 def test_every_failing_track_is_named():
     verdict = judge((WEB, API), {"web": 0, "api": 1})
     assert not verdict.ok
-    assert verdict.why == "backend web has 0 usable servers, needs 1; backend api has 1 usable servers, needs 2"
+    assert (
+        verdict.why == "backend web has 0 usable servers, needs 1; backend api has 1 usable servers, needs 2"
+    )
 
 
 def test_one_failing_track_is_enough():

@@ -149,7 +149,9 @@ class World(RuleBasedStateMachine):
             if len(masters) > 1:
                 since = self.contested_since.setdefault(side, self.now)
                 bound = slowest + 2 * self.delay
-                assert self.lossy or self.now - since <= bound + EPSILON, f"two masters for {self.now - since}"
+                assert self.lossy or self.now - since <= bound + EPSILON, (
+                    f"two masters for {self.now - since}"
+                )
             else:
                 self.contested_since.pop(side, None)
 

@@ -1,0 +1,79 @@
+"""A node with nothing but one virtual router, to be run in a namespace by tests.
+
+python node.py PRIORITY INTERVAL GUARD_TIMEOUT [key=value of VrrpInstance ...]
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import signal
+import sys
+from ipaddress import IPv4Interface
+
+import trio
+
+from hapair.config.model import VrrpInstance
+from hapair.kernel.guard import GuardProcess
+from hapair.kernel.links import Links
+from hapair.kernel.neighbours import ArpAnnouncer
+from hapair.kernel.netlink import NetlinkAddresses, route_socket
+from hapair.kernel.raw import RawSegment
+from hapair.vrrp.guard import address_lifetime
+from hapair.vrrp.service import VirtualRouter
+
+log = logging.getLogger("node")
+
+
+class LoggedGate:
+    def open(self) -> None:
+        log.info("gate open")
+
+    def close(self) -> None:
+        log.info("gate closed")
+
+
+async def main(instance: VrrpInstance, guard_timeout: float) -> None:
+    links = Links()
+    link = links.follow(instance.interface)
+    guard = GuardProcess(guard_timeout)
+    with route_socket() as route, trio.open_signal_receiver(signal.SIGTERM) as stop:
+        addresses = NetlinkAddresses(route, link)
+        source = addresses.first(besides=instance.addresses)
+        assert source is not None
+        router = VirtualRouter(
+            instance,
+            source=source,
+            link=link,
+            addresses=addresses,
+            segment=RawSegment(link, source, multicast=not instance.unicast_peers),
+            announcer=ArpAnnouncer(link),
+            gate=LoggedGate(),
+            guard=guard,
+            lifetime=address_lifetime(guard_timeout),
+        )
+        async with trio.open_nursery() as serving:
+            await serving.start(links.run)
+            await serving.start(guard.run)
+            async with trio.open_nursery() as attracting:
+                await attracting.start(router.run)
+                log.info("guard pid %s", guard.pid)
+                async for _ in stop:
+                    attracting.cancel_scope.cancel()
+            serving.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+    priority, interval, timeout = sys.argv[1:4]
+    extra = dict(argument.split("=", 1) for argument in sys.argv[4:])
+    made = VrrpInstance(
+        name="web",
+        interface="eth0",
+        virtual_router_id=51,
+        addresses=(IPv4Interface("192.0.2.100/24"),),
+        priority=int(priority),
+        advert_interval=float(interval),
+        **{key: ast.literal_eval(value) for key, value in extra.items()},
+    )
+    trio.run(main, made, float(timeout))
