@@ -25,10 +25,10 @@ _HOSTNAME = re.compile(
 )
 _FD = re.compile(r"fd@([0-9]{1,6})")
 
-BIND = 'what to listen on: "192.0.2.1:80", "*:80", "[2001:db8::1]:80", "/path.sock" or "fd@3"'
-SERVER = 'a server: "192.0.2.1:80", "name:80", "[2001:db8::1]:80" or "/path.sock"'
-LISTEN = 'an address and port: "127.0.0.1:8404", "*:8404" or "[::1]:8404"'
-LOG_TARGET = 'where to log: "stdout", "stderr", "/dev/log" or "192.0.2.1:514"'
+BIND = '"address:port", "*:port", "[v6]:port", "/path.sock" or "fd@N"'
+SERVER = '"address:port", "name:port", "[v6]:port" or "/path.sock"'
+LISTEN = '"address:port", "*:port" or "[v6]:port"'
+LOG_TARGET = '"stdout", "stderr", "/path.sock" or "host:port"'
 
 
 def ipv4(value: object) -> IPv4Address:
@@ -101,6 +101,8 @@ def host(value: object) -> str:
     """An address or a name, without a port."""
     expected = "an address or a host name, without a port"
     text = string(value, expected)
+    if _HOST_PORT.fullmatch(text):
+        raise FieldError(f"{shown(text)} has a port; expected {expected}")
     return _host(text, text, expected)
 
 

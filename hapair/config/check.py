@@ -82,9 +82,7 @@ def _tracks(draft: Draft, report: Report) -> None:
             elif (
                 sum(server.check is None and not server.disabled for server in backend.servers) >= track.least
             ):
-                report.warning(
-                    path, f"backend {track.backend} has {track.least} servers without a check: always true"
-                )
+                report.warning(path, f"always holds: enough servers of backend {track.backend} have no check")
 
 
 def _exists(backend: str, path: Path, draft: Draft, report: Report) -> None:

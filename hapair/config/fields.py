@@ -21,6 +21,8 @@ E = TypeVar("E", bound=Enum)
 LONGEST = 24 * 86400
 """Seconds; HAProxy's longest timeout is 2^31 ms, a little more."""
 
+_MANY = 2**31 - 1
+
 _DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)(us|ms|s|m|h|d)?")
 _UNITS = {
     "us": Fraction(1, 1_000_000),
@@ -91,14 +93,16 @@ def boolean(value: object) -> bool:
 def integer(low: int, high: int, why: str = "") -> Callable[[object], int]:
     """A whole number in a closed range; `why` is added to the message about the range."""
     note = f" ({why})" if why else ""
+    expected = f"{low} or more" if high == _MANY else f"{low}..{high}"
+    beyond = "not" if high == _MANY else "outside"
 
     def parse(value: object) -> int:
         if isinstance(value, Expanded) and re.fullmatch(r"[0-9]{1,10}", value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong(value, f"a whole number in {low}..{high}")
+            raise wrong(value, f"a whole number, {expected}")
         if not low <= value <= high:
-            raise FieldError(f"{value} is outside {low}..{high}{note}")
+            raise FieldError(f"{value} is {beyond} {expected}{note}")
         return value
 
     return parse
@@ -182,8 +186,8 @@ def matching(pattern: str, expected: str, longest: int = 4096) -> Callable[[obje
     return parse
 
 
-positive = integer(1, 2**31 - 1)
-natural = integer(0, 2**31 - 1)
+positive = integer(1, _MANY)
+natural = integer(0, _MANY)
 port = integer(1, 65535)
 weight = integer(0, 256)
 vrid = integer(1, 255, "RFC 9568 section 5.2.3")

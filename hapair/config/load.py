@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from ast import literal_eval
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,14 +19,14 @@ from cattrs.errors import ClassValidationError, IterableValidationError
 from hapair.config import resolve, tables
 from hapair.config.check import AclMistake, ConditionMistake, Draft, cross_check
 from hapair.config.expand import expand
-from hapair.config.fields import FieldError, suggestion
+from hapair.config.fields import FieldError, closest, shown
 from hapair.config.locate import Path as KeyPath
 from hapair.config.locate import locate
 from hapair.config.model import Api, IPAddress, NodeConfig
-from hapair.config.problems import Problem
+from hapair.config.problems import Problem, dotted, quoted
 from hapair.config.report import Report
 from hapair.config.shape import Parser, mistakes, named
-from hapair.config.tables import DefaultsTable
+from hapair.config.written import DefaultsTable
 from hapair.errors import ConfigError
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ T = TypeVar("T")
 SECTIONS = ("node", "api", "vrrp", "defaults", "frontend", "backend")
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_KEYS = re.compile(r"\('.*'\)|\('.*',\)")
+"""How tomllib names a table: the repr of a tuple."""
 _BARE_VALUE = re.compile(
     r"=\s*([0-9]+(?:us|ms|s|m|h|d)|[A-Za-z*/][^\s,\]}#\"']*|[0-9]+(?:\.[0-9]+){3}[^\s,\]}#\"']*)"
 )
@@ -135,9 +138,11 @@ def _syntax_problem(message: str, text: str, file: str) -> Problem:
     lines = text.split("\n")
     line, column = 1, 1
     if found is not None:
-        message = message[: found.start()]
+        message = _KEYS.sub(lambda keys: dotted(literal_eval(keys[0])), message[: found.start()])
         line = int(found[1]) if found[1] else len(lines)
         column = int(found[2]) if found[2] else len(lines[-1]) + 1
+        if line == len(lines) and column > len(lines[-1]):
+            message += " at the end of the file"
         bare = _BARE_VALUE.search(lines[line - 1])
         if (
             bare is not None
@@ -150,10 +155,13 @@ def _syntax_problem(message: str, text: str, file: str) -> Problem:
 
 def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
     """Read table by table, so that each stands or falls by itself."""
-    for key in tree.keys() - set(SECTIONS):
-        known = suggestion(key, SECTIONS) or f"; known here: {', '.join(SECTIONS)}"
-        report.error((key,), f"unknown key{known}", at_key=True)
-    node = _read(tables.node, tree.get("node", {}), ("node",), report)
+    meant = {key: closest(key, SECTIONS) for key in tree.keys() - set(SECTIONS)}
+    for key, hint in meant.items():
+        known = f"did you mean {quoted(hint)}?" if hint else f"known here: {', '.join(SECTIONS)}"
+        report.error((key,), f"unknown key; {known}", at_key=True)
+    node = None
+    if "node" in tree or "node" not in meant.values():
+        node = _read(tables.node, tree.get("node", {}), ("node",), report)
     api = _read(tables.api, tree.get("api", {}), ("api",), report)
     defaults = _read(tables.defaults, tree.get("defaults", {}), ("defaults",), report)
     frontends = _read_named(tables.frontend, tree, "frontend", report)
@@ -189,6 +197,9 @@ def _read_named(parser: Parser[T], tree: Mapping[str, Any], section: str, report
         return {}
     read = {}
     for name, one in content.items():
+        if not isinstance(one, dict):
+            report.error((section, name), f"expected a table [{section}.NAME], got {shown(one)}")
+            continue
         found = _read(named(parser), {name: one}, (section,), report)
         if found is not None:
             read.update(found)

@@ -5,7 +5,8 @@
                             ^^^
 
 Law: a password never leaves the file.  The source line is shown with the values
-of `auth` blotted out, and no message repeats them.
+of `auth` (and of what looks like it, misspelt) blotted out, and no message repeats
+them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WIDTH = 100
 _TAB = 4
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET = re.compile(
-    r"""(?P<key>\bauth["']?\s*=\s*)
+    r"""(?P<key>\ba[uth]{2,4}s?["']?\s*=\s*)
         (?P<value> \[ .*? (?: \] (?= [ \t]* (?: [,}\#\n] | \Z ) ) | \Z )   # to the end if unclosed
                  | [^\[\s] [^\n]* )""",
     re.VERBOSE | re.DOTALL,
@@ -68,8 +69,8 @@ def render(problem: Problem, source: str) -> str:
     end = max(start + 1, min(start + problem.width, len(line)))
     before, meant, after = _shown(line[:start]), _shown(line[start:end]), _shown(line[end:])
     before = before.lstrip() if not line[:start].strip() else before[_leading(before) :]
-    if len(meant) > WIDTH:
-        meant = meant[: WIDTH - 1] + "…"
+    if len(meant) > WIDTH * 2 // 3:
+        meant = meant[: WIDTH * 2 // 3] + "…"
     room = WIDTH - len(meant)
     if len(before) + len(after) > room:
         left = max(room // 2, room - len(after))

@@ -18,7 +18,7 @@ from hapair.config.model import (
     Server,
     Timeouts,
 )
-from hapair.config.tables import BackendTable, CheckTable, DefaultsTable, FrontendTable, ServerTable
+from hapair.config.written import BackendTable, CheckTable, DefaultsTable, FrontendTable, ServerTable
 
 T = TypeVar("T")
 

@@ -73,6 +73,11 @@ def table(cls: type[T], *, rename: Mapping[str, str] | None = None, **parsers: P
     return parse
 
 
+def keys(cls: type) -> tuple[str, ...]:
+    """The keys that a table of this class may have."""
+    return tuple(_KEYS[cls].values())
+
+
 def _hook(parser: Parser[T]) -> Callable[[object, object], T]:
     """A parser as cattrs calls it, with the type that it already knows."""
     return lambda value, _: parser(value)
@@ -167,9 +172,7 @@ def mistakes(error: BaseException, path: Path = ()) -> Iterator[Mistake]:
                     yield Mistake((*path, key), "this key is required", at_key=True)
             for key, hint in unknown.items():
                 known = (
-                    f"did you mean {quoted(hint)}?"
-                    if hint
-                    else f"known here: {', '.join(_KEYS[error.cl].values())}"
+                    f"did you mean {quoted(hint)}?" if hint else f"known here: {', '.join(keys(error.cl))}"
                 )
                 yield Mistake((*path, key), f"unknown key; {known}", at_key=True)
         case IterableValidationError():
@@ -181,7 +184,7 @@ def mistakes(error: BaseException, path: Path = ()) -> Iterator[Mistake]:
 
 def _unknown_keys(error: ClassValidationError) -> dict[str, str]:
     """Keys that the class does not have, and what was probably meant."""
-    known = list(_KEYS[error.cl].values())
+    known = keys(error.cl)
     extra = {
         key
         for inner in error.exceptions

@@ -1,16 +1,13 @@
-"""The tables of node.toml as they are written: every key with its parser.
+"""Every table of node.toml and every key of it, with its parser.
 
-Frontends, backends and servers have classes of their own here, because what they
-do not say is looked up elsewhere ([defaults], the backend's httpchk): None means
-"not written", False "written to be off".  The other tables are read straight
-into the values of `config.model`; their defaults are there.
+Most tables are read straight into the values of `config.model`, whose defaults
+count; those that inherit into the classes of `config.written`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -18,7 +15,6 @@ from hapair.config import addresses, fields
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
     Api,
-    Bind,
     CheckKind,
     ChecksumForm,
     Cookie,
@@ -35,111 +31,18 @@ from hapair.config.model import (
     VrrpInstance,
 )
 from hapair.config.shape import OWN_NAME, Parser, array, named, one_or_more, switch, table
+from hapair.config.written import (
+    AllTimeouts,
+    BackendTable,
+    CheckTable,
+    ClientTimeouts,
+    DefaultsTable,
+    FrontendTable,
+    ServerTable,
+    ServerTimeouts,
+)
 
 T = TypeVar("T")
-Off = Literal[False]
-
-
-@attrs.frozen
-class CheckTable:
-    type: CheckKind | None = None
-    addr: str | None = None
-    port: int | None = None
-    inter: float = 2.0
-    fastinter: float | None = None
-    downinter: float | None = None
-    rise: int = 2
-    fall: int = 3
-
-
-@attrs.frozen
-class ServerTable:
-    address: tuple[str, int]
-    id: int | None = None
-    weight: int = 1
-    cookie: str | None = None
-    maxconn: int = 0
-    maxqueue: int = 0
-    backup: bool = False
-    disabled: bool = False
-    check: CheckTable | Off = False
-
-
-@attrs.frozen
-class ClientTimeouts:
-    http_request: float | None = None
-    client: float | None = None
-    http_keep_alive: float | None = None
-
-
-@attrs.frozen
-class ServerTimeouts:
-    connect: float | None = None
-    server: float | None = None
-    check: float | None = None
-    queue: float | None = None
-
-
-@attrs.frozen
-class AllTimeouts:
-    http_request: float | None = None
-    connect: float | None = None
-    client: float | None = None
-    server: float | None = None
-    http_keep_alive: float | None = None
-    check: float | None = None
-    queue: float | None = None
-
-
-@attrs.frozen
-class FrontendTable:
-    bind: tuple[Bind, ...]
-    mode: Mode | None = None
-    maxconn: int | None = None
-    timeout: ClientTimeouts = ClientTimeouts()
-    log_format: LogFormat | Off | None = None
-    forwardfor: ForwardFor | Off | None = None
-    http_server_close: bool | None = None
-    dontlognull: bool | None = None
-    acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    use_backend: tuple[UseBackend, ...] = ()
-    default_backend: str | None = None
-    stats: Stats | Off = False
-
-
-@attrs.frozen
-class BackendTable:
-    server: Mapping[str, ServerTable] = attrs.field(factory=dict)
-    mode: Mode | None = None
-    balance: str | None = None
-    timeout: ServerTimeouts = ServerTimeouts()
-    retries: int | None = None
-    redispatch: bool | None = None
-    abortonclose: bool | None = None
-    http_server_close: bool | None = None
-    forwardfor: ForwardFor | Off | None = None
-    httpchk: HttpCheck | Off | None = None
-    cookie: Cookie | Off | None = None
-
-
-@attrs.frozen
-class DefaultsTable:
-    """What frontends and backends inherit; each takes the keys that it has itself."""
-
-    mode: Mode | None = None
-    maxconn: int | None = None
-    timeout: AllTimeouts = AllTimeouts()
-    log_format: LogFormat | Off | None = None
-    forwardfor: ForwardFor | Off | None = None
-    http_server_close: bool | None = None
-    dontlognull: bool | None = None
-    default_backend: str | None = None
-    balance: str | None = None
-    retries: int | None = None
-    redispatch: bool | None = None
-    abortonclose: bool | None = None
-    httpchk: HttpCheck | Off | None = None
-    cookie: Cookie | Off | None = None
 
 
 _TRACK = re.compile(r"backend\.([A-Za-z0-9_.:-]+)(?: *>= *([0-9]{1,6}))?")
@@ -149,7 +52,7 @@ _AUTH = re.compile(r"([^:\x00-\x1f]+):([^\x00-\x1f]+)")
 
 def track(value: object) -> Track:
     """`backend.web>=2`; one server without a number."""
-    expected = 'what to track: "backend.web>=1" or "backend.web"'
+    expected = '"backend.NAME" or "backend.NAME>=N"'
     text = string(value, expected)
     found = _TRACK.fullmatch(text)
     if found is None:
