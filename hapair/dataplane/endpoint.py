@@ -15,6 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from hapair.dataplane.reactor import BROKEN, READ, WRITE
+from hapair.dataplane.timers import Timer
 from hapair.proxy.session import (
     AGAIN,
     CLOSE,
@@ -55,16 +56,14 @@ def abort(sock: socket.socket) -> None:
 class ServerEnd:
     """A connection to a server."""
 
-    __slots__ = ("client", "connected", "deadline", "mask", "reactor", "reused", "server", "sock", "wheel_at")
+    __slots__ = ("client", "connected", "mask", "reactor", "server", "sock", "timer")
 
     def __init__(self, reactor: Reactor, server: Server, client: ClientEnd) -> None:
         self.reactor = reactor
         self.server = server
         self.client: ClientEnd | None = client
         self.connected = False
-        self.reused = False
-        self.deadline = inf
-        self.wheel_at = inf
+        self.timer = Timer(self)
         address = server.address
         assert isinstance(address, tuple)
         family, target = address
@@ -85,7 +84,7 @@ class ServerEnd:
         if client is None:
             # Idle: whatever it is (data nobody asked for, an end), it cannot be used any more.
             self.server.idle.remove(self)
-            self.reactor.close(self.sock)
+            self.close()
             return
         session = client.session
         if not self.connected:
@@ -168,19 +167,25 @@ class ServerEnd:
         self.client = None
         idle = self.server.idle
         if len(idle) >= MAX_IDLE or not self.server.usable:
-            self.reactor.close(self.sock)
+            self.close()
             return
         if self.mask != READ:
             self._watch(READ)
         idle.append(self)
-        self.reactor.wheel.arm(self, now + IDLE_TIME)
+        self.reactor.wheel.arm(self.timer, now + IDLE_TIME)
 
     def on_deadline(self, now: float) -> None:
         """Idle for too long."""
         del now
         if self.client is None and self in self.server.idle:
             self.server.idle.remove(self)
-            self.reactor.close(self.sock)
+            self.close()
+
+    def close(self) -> None:
+        """Close, whatever happens on it."""
+        self.client = None
+        self.timer.cancel()
+        self.reactor.close(self.sock)
 
 
 class ClientEnd:
@@ -188,7 +193,6 @@ class ClientEnd:
 
     __slots__ = (
         "closed",
-        "deadline",
         "listener",
         "mask",
         "reactor",
@@ -196,7 +200,7 @@ class ClientEnd:
         "session",
         "shut",
         "sock",
-        "wheel_at",
+        "timer",
     )
 
     def __init__(self, reactor: Reactor, listener: Listener, sock: socket.socket, session: Session) -> None:
@@ -209,8 +213,7 @@ class ClientEnd:
         self.closed = False
         self.shut = False
         """We have told the client that nothing more comes."""
-        self.deadline = inf
-        self.wheel_at = inf
+        self.timer = Timer(self)
         self.mask = READ
         reactor.add(sock, self, READ)
 
@@ -305,8 +308,8 @@ class ClientEnd:
             and session.buffered() < HIGH_WATER
         ):
             self._watch(self.mask | READ)
-        if session.deadline != self.deadline:
-            self.reactor.wheel.arm(self, session.deadline)
+        if session.deadline != self.timer.deadline:
+            self.reactor.wheel.arm(self.timer, session.deadline)
 
     def _finish(self, session: Session) -> bool:
         """Close; false while a lingering client still has to read our answer."""
@@ -327,9 +330,10 @@ class ClientEnd:
         if not self.closed:
             self.closed = True
             if self.server_end is not None:
-                self.reactor.close(self.server_end.sock)
+                self.server_end.close()
                 self.server_end = None
-            self.deadline = inf
+            self.timer.cancel()
+            self.session.endpoint = None
             self.reactor.close(self.sock)
             self.listener.closed(self)
 
@@ -347,7 +351,6 @@ class ClientEnd:
         if session.may_reuse and server.idle:
             end = server.idle.pop()
             end.client = self
-            end.reused = True
             self.server_end = end
             session.connected(now, reused=True)
             return
@@ -366,7 +369,7 @@ class ClientEnd:
         else:
             if self.session.orders & RESET:
                 abort(end.sock)
-            self.reactor.close(end.sock)
+            end.close()
 
     def _flush(self, session: Session, now: float) -> None:
         data = session.to_client

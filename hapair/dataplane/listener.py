@@ -13,12 +13,12 @@ import errno
 import socket
 import stat
 from contextlib import suppress
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hapair.dataplane.endpoint import ClientEnd
 from hapair.dataplane.reactor import READ
+from hapair.dataplane.timers import Timer
 from hapair.errors import StartError
 from hapair.proxy.transaction import HttpSession
 from hapair.proxy.tunnel import TcpSession
@@ -97,8 +97,7 @@ class Listener:
         self.listening = False
         self.paused = False
         self.clients: set[ClientEnd] = set()
-        self.deadline = inf
-        self.wheel_at = inf
+        self.timer = Timer(self)
         self._watched = False
 
     def open(self) -> None:
@@ -152,7 +151,7 @@ class Listener:
                 if error.errno in _EXHAUSTED:
                     self.paused = True
                     self._watch()
-                    self.reactor.wheel.arm(self, now + _PAUSE)
+                    self.reactor.wheel.arm(self.timer, now + _PAUSE)
                     return
                 continue  # the client was gone before we looked
             self._accepted(sock, peer, now)

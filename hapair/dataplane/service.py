@@ -148,9 +148,13 @@ class DataPlane:
     def _retire(self, backend: Backend) -> None:
         """Requests go on where they are; idle connections and waiting requests do not."""
         for server in backend.servers:
-            for end in server.idle:
-                self.reactor.close(end.sock)
-            server.idle.clear()
+            self._close_idle(server)
+
+    @staticmethod
+    def _close_idle(server: Server) -> None:
+        for end in server.idle:
+            end.close()
+        server.idle.clear()
 
     def _retire_clients(self, listener: Listener) -> None:
         if listener.clients:
@@ -206,9 +210,7 @@ class DataPlane:
             if server.name == server_name and server.up != up:
                 requeued = backend.set_up(server, up)
                 if not up:
-                    for end in server.idle:
-                        self.reactor.close(end.sock)
-                    server.idle.clear()
+                    self._close_idle(server)
                 active, backup = backend.counts()
                 logger.log(
                     logging.INFO if up else logging.CRITICAL if not active + backup else logging.WARNING,
@@ -316,6 +318,8 @@ class DataPlane:
         while self._woken:
             session = self._woken.pop(0)
             end = session.endpoint
+            if end is None:
+                continue  # closed in the meantime, and its slot given back
             try:
                 session.from_queue(now)
                 end.settle(now)

@@ -1,8 +1,9 @@
 """Deadlines of many endpoints in a wheel of short ticks.
 
 Hot: nearly every event moves a deadline, and nearly no deadline is ever
-reached.  So moving one later only stores it; the endpoint is looked at again
-when its old place in the wheel comes round.
+reached.  So moving one later only stores it; the timer is looked at again when
+its old place in the wheel comes round.  That place outlives a closed endpoint,
+which is why the wheel holds small timers and not the endpoints themselves.
 """
 
 from __future__ import annotations
@@ -16,55 +17,69 @@ TICK = 0.01
 
 
 class Timed(Protocol):
-    """What the wheel needs of an endpoint."""
-
-    deadline: float
-    wheel_at: float
-    """When the wheel looks at it next; `inf` when it is not in the wheel."""
+    """Who is told."""
 
     def on_deadline(self, now: float) -> None: ...
 
 
+class Timer:
+    """One endpoint's deadline."""
+
+    __slots__ = ("deadline", "owner", "wheel_at")
+
+    def __init__(self, owner: Timed) -> None:
+        self.owner: Timed | None = owner
+        self.deadline = inf
+        self.wheel_at = inf
+        """When the wheel looks at it next; `inf` when it is not in the wheel."""
+
+    def cancel(self) -> None:
+        """The owner is gone."""
+        self.owner = None
+        self.deadline = inf
+
+
 class Wheel:
-    """Calls `on_deadline` of endpoints whose `deadline` has passed."""
+    """Calls `on_deadline` of owners whose deadline has passed."""
 
     __slots__ = ("_heap", "_slots")
 
     def __init__(self) -> None:
-        self._slots: dict[int, list[Timed]] = {}
+        self._slots: dict[int, list[Timer]] = {}
         self._heap: list[int] = []
 
-    def arm(self, timed: Timed, deadline: float) -> None:
-        """Set `deadline`; `inf` disarms."""
-        timed.deadline = deadline
-        if deadline < timed.wheel_at:
-            self._insert(timed, deadline)
+    def arm(self, timer: Timer, deadline: float) -> None:
+        """Set the deadline; `inf` disarms."""
+        timer.deadline = deadline
+        if deadline < timer.wheel_at:
+            self._insert(timer, deadline)
 
-    def _insert(self, timed: Timed, at: float) -> None:
-        timed.wheel_at = at
+    def _insert(self, timer: Timer, at: float) -> None:
+        timer.wheel_at = at
         tick = int(at / TICK) + 1
         slot = self._slots.get(tick)
         if slot is None:
-            self._slots[tick] = [timed]
+            self._slots[tick] = [timer]
             heappush(self._heap, tick)
         else:
-            slot.append(timed)
+            slot.append(timer)
 
     def expire(self, now: float) -> None:
         """Deliver every deadline that has passed."""
         heap = self._heap
         current = int(now / TICK)
         while heap and heap[0] <= current:
-            for timed in self._slots.pop(heappop(heap)):
-                if timed.wheel_at > now:
-                    # It was put in again for an earlier time and is no longer due here.
+            for timer in self._slots.pop(heappop(heap)):
+                if timer.wheel_at > now:
+                    # It was put in again, for an earlier time that has passed, and then for a later one.
                     continue
-                timed.wheel_at = inf
-                if timed.deadline <= now:
-                    timed.deadline = inf
-                    timed.on_deadline(now)
-                elif timed.deadline != inf:
-                    self._insert(timed, timed.deadline)
+                timer.wheel_at = inf
+                if timer.deadline <= now:
+                    timer.deadline = inf
+                    if timer.owner is not None:
+                        timer.owner.on_deadline(now)
+                elif timer.deadline != inf:
+                    self._insert(timer, timer.deadline)
 
     def next_at(self) -> float:
         """When `expire` should be called next; `inf` for never."""
