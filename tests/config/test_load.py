@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from math import inf
 from pathlib import Path
 
 import pytest
+import tomli_w
 from config.golden import CASES, outcome
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hapair.config import model, written
 from hapair.config.load import load, load_text
 from hapair.config.model import CheckKind, ForwardFor, HttpCheck, LogFormat, Mode
+from hapair.config.problems import render
 from hapair.config.shape import keys
 from hapair.errors import ConfigError
 from hapair.rules.acl import acl_mistake, condition_mistake
@@ -270,3 +275,41 @@ def test_nothing_but_a_name_is_a_node():
 
 def test_an_empty_file_lacks_the_name():
     assert problems("") == [(1, 1, "node.name", "this key is required")]
+
+
+ANYTHING = st.recursive(
+    st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.dates()
+    | st.text(max_size=8)
+    | st.sampled_from(["${", "[::]:80", "*:1", "1s", "backend.web>=9", "/x", "a:b", "GET /", "\0name"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def places(tree):
+    """Every place in a tree, as the container and the key in it."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield tree, key
+        if isinstance(value, dict | list):
+            yield from places(value)
+
+
+@given(st.data())
+def test_whatever_stands_anywhere_is_loaded_or_refused_with_a_place(data):
+    """No other exception, whatever an operator writes where."""
+    tree = tomllib.loads((CONFIGS / "reference.toml").read_text())
+    for _ in range(data.draw(st.integers(1, 3))):
+        container, key = data.draw(st.sampled_from(list(places(tree))))
+        container[key] = data.draw(ANYTHING)
+    text = tomli_w.dumps(tree)
+    try:
+        load_text(text, "f", {}, acl_mistake=acl_mistake, condition_mistake=condition_mistake)
+    except ConfigError as error:
+        lines = text.split("\n")
+        for problem in error.problems:
+            assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
+            assert problem.path
+            assert render(problem, text).startswith(f"f:{problem.line}:")
