@@ -24,4 +24,4 @@ async def pair(request):
     async with open_pair(dict.fromkeys(PRIORITIES, kind), INTERVAL) as running:
         await running.until_master(running.nodes["lb-a"], within=10)
         yield running
-        print(running.log())  # pytest shows it when the test has failed
+        print(running.log())  # noqa: T201 -- pytest shows it when the test has failed
