@@ -9,7 +9,7 @@ import ast
 import logging
 import signal
 import sys
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
 import trio
 
@@ -67,6 +67,7 @@ if __name__ == "__main__":
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
     priority, interval, timeout = sys.argv[1:4]
     extra = dict(argument.split("=", 1) for argument in sys.argv[4:])
+    peers = ast.literal_eval(extra.pop("unicast_peers", "()"))
     made = VrrpInstance(
         name="web",
         interface="eth0",
@@ -75,5 +76,6 @@ if __name__ == "__main__":
         priority=int(priority),
         advert_interval=float(interval),
         **{key: ast.literal_eval(value) for key, value in extra.items()},
+        unicast_peers=tuple(map(IPv4Address, peers)),
     )
     trio.run(main, made, float(timeout))
