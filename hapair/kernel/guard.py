@@ -51,7 +51,7 @@ class GuardProcess:
         """From now on, if we fall silent, do this; replaces the plan of that name."""
         if self._plans.get(name) != plan:
             self._plans[name] = plan
-            self._send(_plan_message(name, plan))
+            self._send(plan_message(name, plan))
 
     def release(self, name: str) -> None:
         """That instance holds nothing any more."""
@@ -122,7 +122,7 @@ class GuardProcess:
             raise KernelError("start the guard", 0, "it ended at once")
         self._pipe, self._broken = ours, False
         for name, plan in self._plans.items():
-            self._send(_plan_message(name, plan))
+            self._send(plan_message(name, plan))
 
     async def _replace(self) -> None:
         log.warning("the guard is gone: until a new one watches, only their lifetimes end orphaned addresses")
@@ -165,7 +165,7 @@ class GuardProcess:
             self._broken = True  # dead, or so stuck that its buffer is full: `run` starts another
 
 
-def _plan_message(name: str, plan: Plan) -> bytes:
+def plan_message(name: str, plan: Plan) -> bytes:
     records = [(guard_child.NETLINK, request) for request in plan.requests]
     records += [(guard_child.PACKET, packet) for packet in plan.packets]
     return b"".join(

@@ -1,0 +1,159 @@
+"""The guard process and its pipe; what it does to a real kernel is tests/vrrp/test_node.py."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from ipaddress import IPv4Address, IPv4Interface
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel.namespaces import Namespace
+
+from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.errors import KernelError
+from hapair.kernel import guard, guard_child
+from hapair.kernel.guard import GuardProcess
+from hapair.vrrp.guard import Plan, plan
+
+VIP = IPv4Interface("192.0.2.100/24")
+EMPTY = Plan(ifindex=1, requests=(), packets=())
+
+binary = st.binary(max_size=200)
+
+
+@given(
+    name=st.text(min_size=1, max_size=60),
+    ifindex=st.integers(1, 2**31 - 1),
+    requests=st.lists(binary, max_size=5),
+    packets=st.lists(binary, max_size=5),
+)
+def test_the_child_reads_what_the_parent_writes(name, ifindex, requests, packets):
+    message = guard.plan_message(name, Plan(ifindex, tuple(requests), tuple(packets)))
+    kind, heard, records = guard_child.parse(message)
+    assert (kind, heard) == (guard_child.PLAN, name.encode())
+    assert records == [(b"N", ifindex, data) for data in requests] + [
+        (b"I", ifindex, data) for data in packets
+    ]
+
+
+@pytest.fixture
+def namespace(tmp_path, monkeypatch):
+    """A namespace with eth0, into which the guard is started."""
+    made = Namespace()
+    inside = tmp_path / "python"
+    inside.write_text(f'#!/bin/sh\nexec nsenter --net={made.path} {sys.executable} "$@"\n')
+    inside.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(inside))
+    made.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer")
+    made.run("ip", "link", "set", "eth0", "up")
+    yield made
+    made.close()
+
+
+async def until(condition):
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 processes tell us nothing else
+            await trio.sleep(0.005)
+
+
+def holding(namespace: Namespace) -> Plan:
+    """Put the VIP on; the plan that removes it."""
+    namespace.run("ip", "address", "add", str(VIP), "dev", "eth0")
+    index = int(namespace.run("ip", "-o", "link", "show", "eth0").split(":")[0])
+    instance = VrrpInstance("web", "eth0", 51, (VIP,))
+    return plan(
+        instance, ifindex=index, source=IPv4Address("192.0.2.1"), addresses=(VIP,), form=ChecksumForm.AUTO
+    )
+
+
+@pytest.mark.netns
+async def test_it_watches_when_run_reports_readiness_and_ends_with_it(nursery):
+    process = GuardProcess(0.5)
+    await nursery.start(process.run)
+    pid = process.pid
+    assert pid is not None
+    assert os.getsid(pid) == pid, "a session of its own"
+    await trio.sleep(1)
+    assert process.strikes() == 0, "nobody was silent"
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await until(lambda: process.pid is None)
+
+
+@pytest.mark.netns
+async def test_what_is_still_protected_at_the_end_is_taken_away(namespace):
+    process = GuardProcess(0.5)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(process.run)
+        process.protect("web", holding(namespace))
+        assert namespace.addresses() == {str(VIP)}
+        nursery.cancel_scope.cancel()
+    assert namespace.addresses() == set()
+
+
+@pytest.mark.netns
+async def test_what_was_released_is_left_alone(namespace):
+    process = GuardProcess(0.5)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(process.run)
+        process.protect("web", holding(namespace))
+        process.release("web")
+        nursery.cancel_scope.cancel()
+    assert namespace.addresses() == {str(VIP)}
+
+
+@pytest.mark.netns
+async def test_a_stalled_loop_is_struck_and_finds_out_before_its_next_step(namespace):
+    process = GuardProcess(0.2)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(process.run)
+        process.protect("web", holding(namespace))
+        namespace.run("sleep", "0.5")  # blocks this thread, and the loop with it
+        assert process.strikes() == 1
+        assert namespace.addresses() == set()
+        process.protect("web", holding(namespace))
+        await trio.sleep(0.5)
+        assert process.strikes() == 1, "it was not silent again"
+        nursery.cancel_scope.cancel()
+    assert namespace.addresses() == set(), "the plan after the strike counts, too"
+
+
+@pytest.mark.netns
+async def test_a_stuck_guard_is_killed_before_it_can_strike(namespace, caplog):
+    """It would see the end of its pipe when it wakes up, and strike a healthy MASTER."""
+    process = GuardProcess(0.2)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(process.run)
+        first = process.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        protected = holding(namespace)
+        process.protect("web", protected)
+        for n in range(20_000):  # more than fits into the pipe
+            process.protect("other", Plan(ifindex=n, requests=(), packets=()))
+        with caplog.at_level(logging.INFO):
+            await until(lambda: "a new guard watches" in caplog.text)
+        assert process.pid != first
+        await trio.sleep(0.3)
+        assert namespace.addresses() == {str(VIP)}
+        nursery.cancel_scope.cancel()
+    assert namespace.addresses() == set(), "the new one was told"
+
+
+async def test_a_guard_that_cannot_start_is_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(KernelError, match="could not start the guard"):
+        await GuardProcess(0.5).run()
+
+
+async def test_before_it_runs_plans_are_kept_for_it():
+    process = GuardProcess(0.5)
+    process.protect("web", EMPTY)
+    process.release("web")
+    assert process.strikes() == 0
+    assert process.pid is None
