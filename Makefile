@@ -6,6 +6,7 @@
 #   make test   [ARGS=...]                         check, then everything with namespaces and foreign programs
 #   make chaos  [ARGS=...]                         the failover tests alone
 #   make bench  [ARGS=...]                         CPU for each request beside HAProxy and nginx
+#   make bench-failover [ARGS="--rounds 3"]       what each fault costs, beside keepalived + HAProxy
 #   make clean                                     removes what the other targets made
 
 SHELL := /bin/sh
@@ -22,7 +23,7 @@ FAST := not netns and not interop and not chaos and not slow
 # Namespaces need root's powers; a user gets them over a network of his own.
 POWERS := $(if $(filter 0,$(shell id -u)),,PYTHONPATH=$(CURDIR)/netns-lab $(BIN)/python -m lab.namespaces)
 
-.PHONY: lab check test chaos bench clean tools
+.PHONY: lab check test chaos bench bench-failover clean tools
 
 lab: $(VENV)/.run
 	@$(BIN)/python netns-lab/demo.py $(ARGS)
@@ -42,6 +43,9 @@ chaos: $(VENV)/.dev
 
 bench: tools $(VENV)/.dev
 	$(BIN)/python bench/throughput.py $(ARGS)
+
+bench-failover: tools $(VENV)/.dev
+	$(BIN)/python bench/failover.py $(ARGS)
 
 tools:
 	@.ci/install-tools
