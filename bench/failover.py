@@ -74,7 +74,7 @@ async def run(options: argparse.Namespace) -> list[str]:
     wanted = options.faults.split(",") if options.faults else [fault.name for fault in faults.ALL]
     chosen = [fault for fault in faults.ALL if fault.name in wanted]
     lines = [
-        "| fault | adverts | nodes | gap ms | requests failed | two holders, ms | hand-back gap ms | failed |",
+        "| fault | adverts | nodes | gap ms | failed | two holders, ms | hand-back gap ms | failed |",
         "|---|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)

@@ -26,6 +26,7 @@ from hapair.kernel.links import Links
 from hapair.kernel.neighbours import ArpAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
+from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.tracking import judge
 
@@ -137,6 +138,7 @@ class VirtualRouters:
     def __init__(self, plane: DataPlane, guard_timeout: float) -> None:
         self._plane = plane
         self._guard = GuardProcess(guard_timeout)
+        self._lifetime = address_lifetime(guard_timeout)
         self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
         self._usable: Mapping[str, int] = {}
         self._links: Links | None = None
@@ -229,6 +231,7 @@ class VirtualRouters:
                 announcer=announcer,
                 gate=VipGate(self._plane, tuple(vip.ip for vip in instance.addresses)),
                 guard=self._guard,
+                lifetime=self._lifetime,
             )
             ended = trio.Event()
             try:

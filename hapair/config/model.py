@@ -115,7 +115,7 @@ class VrrpInstance:
     """Gratuitous ARPs for each address in a burst."""
     garp_delay: float = 5.0
     """Seconds until the burst is repeated once; 0 for never."""
-    garp_refresh: float = 60.0
+    garp_refresh: float = 10.0
     """Seconds between announcements while MASTER; 0 for never."""
     track: tuple[Track, ...] = ()
 
