@@ -86,6 +86,7 @@ class Request:
         self.target = b""
         """As received, for the log."""
         self.path = b""
+        """Empty for CONNECT and `OPTIONS *`, as in HAProxy: rules on paths do not apply."""
         self.query = b""
         self.version = 11
         self.lines: list[bytes] = []
@@ -342,7 +343,6 @@ def _other_target(request: Request, host: bytes | None) -> None:
     if target == b"*":
         if request.method != b"OPTIONS":
             raise BadMessage(400, "asterisk target without OPTIONS")
-        request.path = target
         return
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None or _HOST.fullmatch(absolute[1]) is None or not absolute[1]:

@@ -1,140 +1,145 @@
-"""Matching methods: patterns compiled to one test on a sample."""
+"""Matching methods: patterns compiled to one test on one sample (configuration manual, section 7.1).
+
+Hot: each test is a single call wherever Python has one that does it all
+(`startswith` with a tuple, a set, one regular expression of alternatives).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+import attrs
 
 from hapair.rules.lexer import RuleError, Word
 
-BytesTest = Callable[[bytes], bool]
-METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "found", "ip", "int", "bool", "len")
-_REMEMBERED = 8192
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+TEXT_METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "len")
+"""What can be asked of text, besides whether it is there (`found`)."""
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge")
+_UNBOUNDED = 1 << 62
 
 
-def text_test(method: str, patterns: Sequence[Word], *, ignore_case: bool) -> BytesTest:
-    """A test of text samples: does any of `patterns` match?
+def text_test(method: str, patterns: Sequence[Word], *, ignore_case: bool) -> Callable[[bytes], bool]:
+    """A test of text: does any of `patterns` match by `method`?
 
     Raises:
-        RuleError: a regular expression or number is invalid.
+        RuleError: a regular expression or a number is invalid.
     """
-    wanted = tuple(word.text.encode() for word in patterns)
-    if method == "reg":
-        return _regular(patterns, ignore_case=ignore_case)
     if method == "len":
-        lengths = frozenset(_number(word) for word in patterns)
-        return lambda sample: len(sample) in lengths
+        in_range = number_test(patterns)
+        return lambda sample: in_range(len(sample))
+    if method == "reg":
+        return _searched([_regular(word, ignore_case=ignore_case) for word in patterns])
+    wanted = tuple(word.text.encode() for word in patterns)
+    if method in ("dir", "dom", "sub") and not (method == "sub" and len(wanted) == 1 and not ignore_case):
+        flags = re.IGNORECASE if ignore_case else 0
+        return _searched([re.compile(_expression(method, wanted), flags)])
     if ignore_case:
         wanted = tuple(pattern.lower() for pattern in wanted)
-        plain = _plain(method, wanted)
-        return lambda sample: plain(sample.lower())
-    return _plain(method, wanted)
-
-
-def _plain(method: str, wanted: tuple[bytes, ...]) -> BytesTest:
+        if method == "str":
+            folded = frozenset(wanted)
+            return lambda sample: sample.lower() in folded
+        if method == "beg":
+            return lambda sample: sample.lower().startswith(wanted)
+        return lambda sample: sample.lower().endswith(wanted)
     if method == "str":
-        exact = frozenset(wanted)
-        return lambda sample: sample in exact
+        return frozenset(wanted).__contains__
     if method == "beg":
         return lambda sample: sample.startswith(wanted)
     if method == "end":
         return lambda sample: sample.endswith(wanted)
+    part = wanted[0]
+    return lambda sample: part in sample
+
+
+def _expression(method: str, wanted: Sequence[bytes]) -> bytes:
+    """One regular expression for `sub`, and for `dir` and `dom`, whose patterns stand between delimiters.
+
+    Outer delimiters of a pattern do not count; one of nothing else never matches.
+    """
     if method == "sub":
-        return lambda sample: any(pattern in sample for pattern in wanted)
-    if method == "dir":
-        return _delimited(wanted, b"/?")
-    if method == "dom":
-        return _delimited(wanted, b"/?.:")
-    raise AssertionError(method)
-
-
-def _delimited(wanted: tuple[bytes, ...], delimiters: bytes) -> BytesTest:
-    """Patterns that must stand between delimiters (or the ends); their own outer ones do not count."""
+        return b"|".join(map(re.escape, wanted))
+    delimiters = b"/?" if method == "dir" else b"/?.:"
     border = b"[" + re.escape(delimiters) + b"]"
-    stripped = [re.escape(pattern.strip(delimiters)) for pattern in wanted]
-    expression = re.compile(
-        b"(?:^|" + border + b")(?:" + b"|".join(stripped) + b")(?:$|" + border + b")", re.DOTALL
-    )
-    return lambda sample: expression.search(sample) is not None
+    inner = [re.escape(bare) for pattern in wanted if (bare := pattern.strip(delimiters))]
+    if not inner:
+        return b"(?!)"
+    return b"(?:^|" + border + b")(?:" + b"|".join(inner) + rb")(?:\Z|" + border + b")"
 
 
-def _regular(patterns: Sequence[Word], *, ignore_case: bool) -> BytesTest:
-    expressions = []
-    for word in patterns:
-        try:
-            expressions.append(re.compile(word.text.encode(), re.IGNORECASE if ignore_case else 0))
-        except re.error as error:
-            raise RuleError(word.offset, f"invalid regular expression: {error.msg}") from None
+def _regular(word: Word, *, ignore_case: bool) -> re.Pattern[bytes]:
+    try:
+        return re.compile(word.text.encode(), re.IGNORECASE if ignore_case else 0)
+    except re.error as error:
+        raise RuleError(word.offset, f"invalid regular expression: {error.msg}") from None
+
+
+def _searched(expressions: Sequence[re.Pattern[bytes]]) -> Callable[[bytes], bool]:
+    if len(expressions) == 1:
+        search = expressions[0].search
+        return lambda sample: search(sample) is not None
     return lambda sample: any(expression.search(sample) for expression in expressions)
 
 
-def address_test(patterns: Sequence[Word]) -> Callable[[str], bool]:
-    """A test of client addresses against addresses and networks; answers are remembered.
-
-    Raises:
-        RuleError: not an address or network.
-    """
-    networks = []
-    for word in patterns:
-        try:
-            networks.append(ip_network(word.text, strict=False))
-        except ValueError:
-            raise RuleError(word.offset, f"{word.text!r} is not an IP address or network") from None
-    remembered: dict[str, bool] = {}
-
-    def test(sample: str) -> bool:
-        known = remembered.get(sample)
-        if known is None:
-            try:
-                address = ip_address(sample)
-            except ValueError:
-                known = False  # a client on a unix socket has no address
-            else:
-                known = any(network.version == address.version and address in network for network in networks)
-            if len(remembered) < _REMEMBERED:
-                remembered[sample] = known
-        return known
-
-    return test
+@attrs.frozen
+class _Range:
+    least: int
+    most: int
 
 
 def number_test(patterns: Sequence[Word]) -> Callable[[int], bool]:
-    """A test of numbers: `3`, `2:5`, or an operator (eq ne lt le gt ge) before one number.
+    """A test of numbers: `3`, `2:5`, `:5`, `2:`; an operator holds for the numbers that follow it.
 
     Raises:
-        RuleError: not a number or range.
+        RuleError: not a number, a range or an operator with a number.
     """
-    ranges: list[tuple[float, float]] = []
+    ranges: list[_Range] = []
     operator = "eq"
+    dangling: Word | None = None
     for word in patterns:
-        if word.text in ("eq", "lt", "le", "gt", "ge"):
-            operator = word.text
+        if word.text in _OPERATORS:
+            operator, dangling = word.text, word
             continue
-        low, colon, high = word.text.partition(":")
-        if colon:
-            ranges.append(
-                (
-                    _number(Word(low, word.offset)) if low else float("-inf"),
-                    _number(Word(high, word.offset)) if high else float("inf"),
-                )
-            )
-            continue
-        number = _number(word)
-        infinity = float("inf")
-        ranges.append(
-            {
-                "eq": (number, number),
-                "lt": (-infinity, number - 1),
-                "le": (-infinity, number),
-                "gt": (number + 1, infinity),
-                "ge": (number, infinity),
-            }[operator]
-        )
-    return lambda sample: any(low <= sample <= high for low, high in ranges)
+        ranges += _ranges(word, operator)
+        dangling = None
+    if dangling is not None:
+        raise RuleError(dangling.offset, f"a number must follow {dangling.text!r}")
+    if len(ranges) == 1:
+        least, most = ranges[0].least, ranges[0].most
+        return lambda sample: least <= sample <= most
+    return lambda sample: any(one.least <= sample <= one.most for one in ranges)
 
 
-def _number(word: Word) -> int:
-    if re.fullmatch(r"[0-9]{1,18}", word.text) is None:
-        raise RuleError(word.offset, f"{word.text!r} is not a number")
-    return int(word.text)
+def _ranges(word: Word, operator: str) -> list[_Range]:
+    low, colon, high = word.text.partition(":")
+    if colon:
+        if operator != "eq":
+            raise RuleError(word.offset, f"{operator!r} takes a number, not the range {word.text!r}")
+        if not low and not high:
+            raise RuleError(word.offset, "':' alone is not a range")
+        return [_Range(_number(word, low) if low else 0, _number(word, high) if high else _UNBOUNDED)]
+    number = _number(word, low)
+    match operator:
+        case "eq":
+            return [_Range(number, number)]
+        case "ne":
+            return [_Range(0, number - 1), _Range(number + 1, _UNBOUNDED)]
+        case "lt":
+            return [_Range(0, number - 1)]
+        case "le":
+            return [_Range(0, number)]
+        case "gt":
+            return [_Range(number + 1, _UNBOUNDED)]
+        case _:
+            return [_Range(number, _UNBOUNDED)]
+
+
+def _number(word: Word, text: str) -> int:
+    if _NUMBER.fullmatch(text) is None:
+        raise RuleError(word.offset, f"{word.text!r} is not a number or a range such as 2:5")
+    return int(text)

@@ -1,0 +1,187 @@
+"""Sample fetches: what an expression asks of a request, and how a test is put to it.
+
+One text (`path`), any of several (`hdr(x)`: each element of a comma-separated
+list by itself; `req.fhdr(x)`: each line as a whole), a number (`hdr_cnt(x)`), an
+address (`src`).  Law: a sample that is not there never matches.
+"""
+
+from __future__ import annotations
+
+import re
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import attrs
+
+from hapair.rules.lexer import RuleError, Word
+from hapair.rules.matching import TEXT_METHODS, number_test, text_test
+from hapair.rules.networks import address_test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hapair.rules.facts import Facts, Test
+
+TEXTS = ("path", "query", "method")
+HEADERS = ("hdr", "req.hdr", "req.fhdr")
+COUNTS = ("hdr_cnt", "req.hdr_cnt", "req.fhdr_cnt")
+CONSTANTS = {"always_true": True, "always_false": False}
+FETCHES = (*TEXTS, *HEADERS, *COUNTS, "src", *CONSTANTS)
+SUFFIXED = ("path", "hdr")
+"""Fetches that take a matching method as a suffix: `path_beg`, `hdr_dom(host)`."""
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_QUOTED_OR_COMMA = re.compile(rb'"(?:[^"\\]|\\.)*"?|,', re.DOTALL)
+
+
+@attrs.frozen
+class Expression:
+    """A parsed expression: `hdr_dom(host) -i example.org` is hdr, host, dom, -i, one pattern."""
+
+    fetch: str
+    argument: str | None
+    method: str
+    """How to match; empty for the fetch's own way."""
+    ignore_case: bool
+    patterns: Sequence[Word]
+    word: Word
+    """The fetch as it was written, for messages."""
+
+
+def compile_expression(expression: Expression) -> Test:
+    """The test that the expression means.
+
+    Raises:
+        RuleError: the argument, the method or a pattern does not fit the fetch.
+    """
+    fetch = expression.fetch
+    if fetch in HEADERS:
+        return _headers(expression)
+    if fetch in COUNTS:
+        return _count(expression)
+    _no_argument(expression)
+    if fetch in CONSTANTS:
+        return _constant(expression)
+    if fetch == "src":
+        return _source(expression)
+    return _text(expression)
+
+
+def _text(expression: Expression) -> Test:
+    sample: Callable[[Facts], bytes] = attrgetter(expression.fetch)
+    if expression.method == "found":
+        _no_patterns(expression)
+        return lambda facts: bool(sample(facts))
+    test = _text_test(expression)
+    if test(b""):
+        return lambda facts: bool(known := sample(facts)) and test(known)
+    return lambda facts: test(sample(facts))
+
+
+def _headers(expression: Expression) -> Test:
+    name = _header_name(expression)
+    if expression.method == "found":
+        _no_patterns(expression)
+        if name == b"host":
+            return lambda facts: facts.host is not None
+        return lambda facts: bool(facts.header(name))
+    test = _text_test(expression)
+    if name == b"host":
+        # There is one at most and it is no list: whoever parsed the request saw to that.
+        return lambda facts: facts.host is not None and test(facts.host)
+    if expression.fetch == "req.fhdr":
+        return lambda facts: any(map(test, facts.header(name)))
+
+    def any_element(facts: Facts) -> bool:
+        for value in facts.header(name):
+            if b"," not in value:
+                if test(value):
+                    return True
+            elif any(map(test, elements(value))):
+                return True
+        return False
+
+    return any_element
+
+
+def _count(expression: Expression) -> Test:
+    name = _header_name(expression)
+    if expression.method not in ("", "int"):
+        raise _unfit(expression, "it is a number and takes numbers and ranges only")
+    _need_patterns(expression)
+    in_range = number_test(expression.patterns)
+    if expression.fetch == "req.fhdr_cnt":
+        return lambda facts: in_range(len(facts.header(name)))
+    return lambda facts: in_range(sum(len(elements(value)) for value in facts.header(name)))
+
+
+def _source(expression: Expression) -> Test:
+    if expression.method == "found":
+        _no_patterns(expression)
+        return lambda facts: bool(facts.source)
+    if expression.method not in ("", "ip"):
+        raise _unfit(expression, "it is an address and takes addresses and networks only")
+    _need_patterns(expression)
+    test = address_test(expression.patterns)
+    return lambda facts: test(facts.source)
+
+
+def _constant(expression: Expression) -> Test:
+    _no_patterns(expression)
+    verdict = CONSTANTS[expression.fetch]
+    return lambda _: verdict
+
+
+def elements(value: bytes) -> list[bytes]:
+    """The elements of a comma-separated header value; commas in quoted strings do not count."""
+    if b'"' not in value:
+        return [element.strip(b" \t") for element in value.split(b",")]
+    found = []
+    start = 0
+    for match in _QUOTED_OR_COMMA.finditer(value):
+        if match[0] == b",":
+            found.append(value[start : match.start()].strip(b" \t"))
+            start = match.end()
+    found.append(value[start:].strip(b" \t"))
+    return found
+
+
+def _text_test(expression: Expression) -> Callable[[bytes], bool]:
+    method = expression.method or "str"
+    if method not in TEXT_METHODS:
+        raise _unfit(expression, f"it is text, and -m takes found, {', '.join(TEXT_METHODS)}")
+    _need_patterns(expression)
+    return text_test(method, expression.patterns, ignore_case=expression.ignore_case)
+
+
+def _header_name(expression: Expression) -> bytes:
+    argument = expression.argument
+    if not argument:
+        raise _unfit(expression, f"name a header: {expression.word.text.partition('(')[0]}(host)")
+    if _NAME.fullmatch(argument) is None:
+        raise _unfit(expression, f"{argument!r} is not the name of a header")
+    return argument.lower().encode()
+
+
+def _no_argument(expression: Expression) -> None:
+    if expression.argument is not None:
+        raise _unfit(expression, f"{expression.fetch} takes no argument")
+
+
+def _need_patterns(expression: Expression) -> None:
+    if not expression.patterns:
+        end = expression.word.offset + len(expression.word.text)
+        raise RuleError(end, f"{expression.word.text}: at least one pattern must follow")
+    for pattern in expression.patterns:
+        if not pattern.text:
+            # HAProxy ends the line here; and a beginning that is empty would be everything's.
+            raise RuleError(pattern.offset, "an empty pattern matches nothing")
+
+
+def _no_patterns(expression: Expression) -> None:
+    if expression.patterns:
+        raise RuleError(expression.patterns[0].offset, f"{expression.word.text}: no pattern fits here")
+
+
+def _unfit(expression: Expression, why: str) -> RuleError:
+    return RuleError(expression.word.offset, f"{expression.word.text}: {why}")
