@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import h11
 import trio
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from hapair.api.commands import Commands
+    from hapair.config.model import Api
 
 logger = logging.getLogger("hapair.api")
 
@@ -79,6 +81,25 @@ def metrics_socket(listen: tuple[str, int] | None) -> Iterator[socket.socket | N
         except OSError as error:
             raise StartError(f"api.listen: cannot bind {host}:{port}: {error.strerror}") from None
         yield sock
+
+
+@attrs.frozen
+class ApiSockets:
+    """What the API listens on; None where it is not configured."""
+
+    commands: socket.socket | None
+    metrics: socket.socket | None
+
+
+@contextmanager
+def api_sockets(api: Api) -> Iterator[ApiSockets]:
+    """Both sockets, bound before we become another user.
+
+    Raises:
+        StartError: one of them cannot be bound.
+    """
+    with runtime_socket(api.socket) as commands, metrics_socket(api.listen) as scrapes:
+        yield ApiSockets(commands, scrapes)
 
 
 async def serve_commands(

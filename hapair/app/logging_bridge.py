@@ -1,8 +1,13 @@
-"""The control plane logs with `logging`; this brings its records to the node's log targets."""
+"""The control plane logs with `logging`; this brings its records to the node's log targets.
+
+Law: one record is one line, whatever its message contains; only a traceback has
+lines of its own, and each is marked as such.
+"""
 
 from __future__ import annotations
 
 import logging
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,27 +24,40 @@ _SEVERITIES = (
     (logging.INFO, 6),
     (logging.DEBUG, 7),
 )
+"""Python's levels as syslog's: crit, err, warning, info, debug."""
 
 
 class SinkHandler(logging.Handler):
-    """Writes each record to the sink, a traceback as lines of their own."""
+    """Writes each record to the sink, and at once: it may be our last."""
 
     def __init__(self, sink: LogSink) -> None:
         super().__init__()
         self._sink = sink
-        self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging."""
-        severity = next((number for level, number in _SEVERITIES if record.levelno >= level), 7)
-        for line in self.format(record).splitlines():
-            self._sink.write(severity, line.encode("utf-8", "replace"))
-        self._sink.flush()
+        try:
+            severity = next((number for level, number in _SEVERITIES if record.levelno >= level), 7)
+            self._write(severity, record.getMessage())
+            if record.exc_info is not None and record.exc_info[1] is not None:
+                for part in traceback.format_exception(record.exc_info[1]):
+                    for line in part.splitlines():
+                        self._write(severity, f"| {line}")
+            self._sink.flush()
+        except Exception:  # noqa: BLE001 - a record that cannot be formatted must not stop what logged it
+            self.handleError(record)
+
+    def _write(self, severity: int, line: str) -> None:
+        self._sink.write(severity, line.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
 def logging_to(logs: Sequence[Log]) -> Iterator[LogSink]:
-    """Open the log targets, and send everything under `hapair` there; without any, to standard error."""
+    """Open the log targets and send everything under `hapair` there; without any, to standard error.
+
+    Raises:
+        StartError: the host of a log target is unknown.
+    """
     sink = LogSink(logs or (Log(target="stderr"),))
     handler = SinkHandler(sink)
     logger = logging.getLogger("hapair")

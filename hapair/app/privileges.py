@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import grp
+import importlib
 import os
 import pwd
 import struct
@@ -24,6 +25,12 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def preload() -> None:
+    """Import what is otherwise imported when first needed: later it may be out of reach or out of sight."""
+    for name in ("encodings.idna", "pyroute2", "scapy.layers.l2", "concurrent.futures.thread"):
+        importlib.import_module(name)
+
+
 def become(user: str | None, group: str | None, *, may_chroot: bool) -> None:
     """Take on `user` and `group`, keeping only the capabilities above.
 
@@ -34,6 +41,7 @@ def become(user: str | None, group: str | None, *, may_chroot: bool) -> None:
     """
     if user is None and group is None:
         return
+    preload()
     try:
         account = pwd.getpwnam(user) if user is not None else pwd.getpwuid(os.getuid())
     except KeyError:
@@ -66,6 +74,7 @@ def confine(directory: str | None) -> None:
     """
     if directory is None:
         return
+    preload()
     try:
         os.chroot(directory)
         os.chdir("/")

@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import trio
+
 from hapair.config.delta import delta
+from hapair.dataplane.resolve import resolve_all
 from hapair.dataplane.service import gate_addresses
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ async def apply(node: Node, config: NodeConfig) -> str:
         StartError: something new cannot be acquired; the node runs on as it was.
     """
     change = delta(node.config, config)
-    prepared = node.plane.prepare(config)
+    addresses = await trio.to_thread.run_sync(resolve_all, config)
+    prepared = node.plane.prepare(config, addresses)
     for key in change.restart_keys:
         logger.warning("%s changed: that takes effect at the next start", key)
     node.plane.commit(prepared, gate_addresses(config))

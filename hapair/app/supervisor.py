@@ -50,7 +50,7 @@ class ConfigFile:
 
 
 async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> None:
-    """Run the node until a signal stops it.
+    """Run a node that was started until a signal stops it.
 
     Raises:
         StartError: something cannot be acquired; nothing was announced.
@@ -58,9 +58,8 @@ async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) ->
     manager = ServiceManager(environ)
     with trio.open_signal_receiver(*STOP, RELOAD) as signals:
         try:
-            node.start()
             async with trio.open_nursery() as serving:
-                await serving.start(node.routers.run)
+                await serving.start(node.routers.run, node.config)
                 await serving.start(node.plane.run)
                 await serving.start(node.health.run)
                 await serving.start(node.serve_api)

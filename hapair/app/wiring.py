@@ -15,7 +15,7 @@ import trio
 from hapair.api.commands import Commands
 from hapair.api.metrics import metrics
 from hapair.api.page import stats_responder
-from hapair.api.service import metrics_socket, runtime_socket, serve_commands, serve_metrics
+from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.dataplane.service import DataPlane, gate_addresses
 from hapair.errors import StartError
@@ -49,8 +49,9 @@ its peer is on it."""
 class Node:
     """Everything that one daemon consists of."""
 
-    def __init__(self, config: NodeConfig, sink: LogSink) -> None:
+    def __init__(self, config: NodeConfig, sink: LogSink, api: ApiSockets) -> None:
         self.config = config
+        self._api = api
         self.plane = DataPlane(config.node.maxconn, sink, self._statistics)
         self.health = HealthService(self._server_checked)
         self.routers = VirtualRouters(self.plane, guard_timeout(config))
@@ -67,7 +68,7 @@ class Node:
         return plans
 
     def start(self) -> None:
-        """Acquire everything that can fail, before anybody is told that we are here.
+        """Acquire what needs root or can fail, before we become another user and before anybody is told.
 
         Raises:
             StartError: a busy port, an unknown host or interface.
@@ -81,20 +82,14 @@ class Node:
             self.tell_tracking()
 
     async def serve_api(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve the runtime socket and the metrics listener until cancelled.
-
-        Raises:
-            StartError: one of them cannot be bound.
-        """
-        api = self.config.api
-        with runtime_socket(api.socket) as commands, metrics_socket(api.listen) as scrapes:
-            async with trio.open_nursery() as nursery:
-                if commands is not None:
-                    await nursery.start(serve_commands, commands, self.commands)
-                if scrapes is not None:
-                    await nursery.start(serve_metrics, scrapes, self._metrics)
-                task_status.started()
-                await trio.sleep_forever()
+        """Serve the runtime socket and the metrics listener until cancelled."""
+        async with trio.open_nursery() as nursery:
+            if self._api.commands is not None:
+                await nursery.start(serve_commands, self._api.commands, self.commands)
+            if self._api.metrics is not None:
+                await nursery.start(serve_metrics, self._api.metrics, self._metrics)
+            task_status.started()
+            await trio.sleep_forever()
 
     def _statistics(self, frontend: Frontend) -> Responder:
         assert frontend.stats is not None
@@ -148,7 +143,9 @@ class VirtualRouters:
         self._nursery: trio.Nursery | None = None
         self._guarded = False
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(
+        self, config: NodeConfig, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Keep what every router needs (links, netlink, guard) until cancelled."""
         with ExitStack() as stack:
             self._links = Links()
@@ -157,6 +154,8 @@ class VirtualRouters:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._links.run)
                 self._needs = nursery
+                if config.vrrp or config.node.chroot is not None:  # in a chroot it could not be started later
+                    await self._start_guard()
                 task_status.started()
                 await trio.sleep_forever()
 
@@ -173,6 +172,12 @@ class VirtualRouters:
                 await trio.sleep_forever()
             finally:
                 self._nursery = None
+
+    async def _start_guard(self) -> None:
+        assert self._needs is not None
+        if not self._guarded:
+            self._guarded = True
+            await self._needs.start(self._guard.run)
 
     def tell_tracking(self, usable: Mapping[str, int]) -> None:
         """How many usable servers each backend has now."""
@@ -206,10 +211,7 @@ class VirtualRouters:
         self, instance: VrrpInstance, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         assert self._links is not None
-        assert self._needs is not None
-        if not self._guarded:
-            self._guarded = True
-            await self._needs.start(self._guard.run)
+        await self._start_guard()
         link = self._links.follow(instance.interface)
         if not link.index:
             raise StartError(f"vrrp.{instance.name}: there is no interface {instance.interface}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
+from hapair.api.service import api_sockets
 from hapair.app.check import load_config
 from hapair.app.logging_bridge import logging_to
 from hapair.app.pidfile import pidfile
@@ -35,9 +36,16 @@ def run(path: Path) -> int:
     print_problems(loaded.warnings, path)
     code = 0
     try:
-        with logging_to(config.node.log) as sink, pidfile(config.node.pidfile):
+        with (
+            logging_to(config.node.log) as sink,
+            pidfile(config.node.pidfile),
+            api_sockets(config.api) as api,
+        ):
+            file = ConfigFile(path.absolute())
+            node = Node(config, sink, api)
+            node.start()
             become(config.node.user, config.node.group, may_chroot=config.node.chroot is not None)
-            trio.run(supervise, Node(config, sink), ConfigFile(path.absolute()), os.environ)
+            trio.run(supervise, node, file, os.environ)
     except* HapairError as group:
         for leaf in _leaves(group):
             click.echo(f"hapair: {leaf}", err=True)

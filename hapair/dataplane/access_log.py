@@ -1,18 +1,27 @@
 """Where log lines go: syslog over UDP or a local datagram socket, or standard output.
 
-Lines are formatted once and sent in batches, without ever blocking: a sink that
-is full or gone loses lines and counts them, traffic does not notice.
+Law: nothing here blocks or raises once it is open.  Lines are formatted once,
+kept until the next flush and sent in one go; what a target does not take now is
+tried again at the next flush, and beyond MAX_WAITING lines are lost and counted.
+Traffic never notices.  Hot: `LogSink.write`.
+
+Format: RFC 3164 as HAProxy writes it, without a host name:
+`<134>Nov 23 19:58:11 hapair[27174]: ...`; on standard output the bare line.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import socket
 import stat
 import time
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from hapair.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,36 +29,52 @@ if TYPE_CHECKING:
     from hapair.config.model import Log
 
 LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+"""Syslog severities; a smaller number is more severe."""
 FACILITIES = (
     "kern user mail daemon auth syslog lpr news uucp cron auth2 ftp ntp audit alert cron2 "
     "local0 local1 local2 local3 local4 local5 local6 local7"
 ).split()
 
 MAX_WAITING = 4096
-"""Lines kept for one target between two flushes."""
+"""Lines kept for a target that does not take them: some hundred milliseconds of traffic."""
 MAX_LINE = 8192
+"""Bytes of a line; the rest is cut off."""
 RECONNECT = 1.0
-"""Seconds before a vanished syslog socket is looked for again."""
+"""Seconds between attempts to find a syslog socket that is gone."""
 
 _CONTROLS = bytes(range(32)) + b"\x7f"
-_SPACES = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class LogSink:
-    """Every log target of the node.  Nothing here blocks or raises once it is open."""
+    """Every log target of the node."""
 
     def __init__(self, logs: Iterable[Log], clock: Callable[[], float] = time.time) -> None:
+        """Open the targets; a syslog socket that is not there yet is looked for again later.
+
+        Raises:
+            StartError: a host name is unknown.
+        """
+        self._clock = clock
         self._targets = [_open(log, clock) for log in logs]
 
     def write(self, severity: int, line: bytes) -> None:
-        """Take one line of a syslog severity (0..7); it is sent by the next `flush`."""
+        """Take one line of a syslog severity (0..7); it is sent by the next `flush`.
+
+        Control characters become `#XX`, so that nobody can forge a line of his own.
+        """
+        if len(line) > MAX_LINE:
+            line = line[:MAX_LINE]
+        if len(line.translate(None, _CONTROLS)) != len(line):
+            line = _CONTROL.sub(_escaped, line)
+        now = int(self._clock())
         for target in self._targets:
             if severity <= target.level:
-                target.write(severity, line)
+                target.take(severity, line, now)
 
     def flush(self) -> None:
-        """Send what was written since the last time."""
+        """Send what was written since the last time, as far as it is taken."""
         for target in self._targets:
             if target.waiting:
                 target.flush()
@@ -60,92 +85,107 @@ class LogSink:
         return sum(target.dropped for target in self._targets)
 
     def close(self) -> None:
-        """Send what is left and give the sockets back."""
-        self.flush()
+        """Send what can be sent and give the descriptors back."""
         for target in self._targets:
+            target.flush()
+            target.dropped += len(target.waiting)
+            target.waiting.clear()
             target.close()
 
 
-class _Target:
-    """One target: its lines, and how they leave."""
+class Target(Protocol):
+    """One place where lines go."""
 
-    def __init__(self, log: Log, clock: Callable[[], float]) -> None:
-        self.level = LEVELS.index(log.level)
-        self.waiting: list[bytes] = []
-        self.dropped = 0
-        self._clock = clock
+    level: int
+    """The least severe severity that is wanted."""
+    waiting: list[bytes]
+    dropped: int
 
-    def write(self, severity: int, line: bytes) -> None:
-        if len(self.waiting) >= MAX_WAITING:
-            self.dropped += 1
-            return
-        self.waiting.append(self._formatted(severity, line[:MAX_LINE].translate(_SPACES)))
-
-    def _formatted(self, severity: int, line: bytes) -> bytes:
-        raise NotImplementedError
+    def take(self, severity: int, line: bytes, now: int) -> None:
+        """Format a line of this second and keep it."""
 
     def flush(self) -> None:
-        raise NotImplementedError
+        """Send what waits."""
 
     def close(self) -> None:
-        raise NotImplementedError
+        """Give the descriptor back."""
 
 
-class _Syslog(_Target):
-    """RFC 3164 as HAProxy sends it: `<134>Nov 23 19:58:11 hapair[27174]: …`, no host name."""
+class SyslogTarget:
+    """A syslog daemon behind UDP or a local datagram socket."""
 
-    def __init__(self, log: Log, clock: Callable[[], float], family: int, address: object) -> None:
-        super().__init__(log, clock)
-        self._facility = FACILITIES.index(log.facility) * 8
+    def __init__(
+        self, level: int, facility: int, family: int, address: object, clock: Callable[[], float]
+    ) -> None:
+        self.level = level
+        self.waiting: list[bytes] = []
+        self.dropped = 0
+        self._facility = facility
         self._family = family
         self._address = address
-        self._second = -1
-        self._stamp = b""
+        self._clock = clock
+        self._headers_of = -1
+        """The second whose headers are in `_headers`, by severity."""
+        self._headers: list[bytes] = []
         self._retry_at = 0.0
         self._socket: socket.socket | None = None
         self._connect()
 
+    def take(self, severity: int, line: bytes, now: int) -> None:
+        """Format a line of this second and keep it."""
+        if len(self.waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        if now != self._headers_of:
+            self._headers_of = now
+            self._headers = _headers(self._facility, now)
+        self.waiting.append(self._headers[severity] + line)
+
+    def flush(self) -> None:
+        """One datagram for each line; on the way the daemon may turn out to be full, gone or back."""
+        if self._socket is None and self._clock() >= self._retry_at:
+            self._connect()
+        sent = 0
+        while self._socket is not None and sent < len(self.waiting):
+            try:
+                for line in islice(self.waiting, sent, None):
+                    self._socket.send(line)
+                    sent += 1
+            except BlockingIOError:
+                break  # full: later
+            except OSError as error:
+                sent += self._recover(error)
+        del self.waiting[:sent]
+
+    def _recover(self, error: OSError) -> int:
+        """Make the next attempt possible, or none; returns how many lines it cost."""
+        if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+            self._disconnect()
+        elif error.errno == errno.EMSGSIZE:
+            self.dropped += 1
+            return 1
+        elif error.errno == errno.ECONNREFUSED and self._family != socket.AF_UNIX:
+            # Nobody took the datagram before this one, which was not sent: the error stood in its way.
+            self.dropped += 1
+        else:
+            # A local daemon that restarted has a new socket under the old name; an address or a route
+            # that is gone needs a new one, too.  Once at once, then from time to time.
+            again = self._clock() >= self._retry_at
+            self._disconnect()
+            if again:
+                self._connect()
+                self._retry_at = self._clock() + RECONNECT
+        return 0
+
     def _connect(self) -> None:
         sock = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            sock.connect(self._address)  # type: ignore[arg-type]  # a path or (host, port), by family
+            sock.connect(self._address)  # type: ignore[arg-type]  # a path, or what getaddrinfo gave
         except OSError:
             sock.close()
             self._retry_at = self._clock() + RECONNECT
         else:
             self._socket = sock
-
-    def _formatted(self, severity: int, line: bytes) -> bytes:
-        now = int(self._clock())
-        if now != self._second:
-            self._second = now
-            t = time.localtime(now)
-            self._stamp = (
-                f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:2} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} "
-                f"hapair[{os.getpid()}]: "
-            ).encode()
-        return b"<%d>%b%b" % (self._facility + severity, self._stamp, line)
-
-    def flush(self) -> None:
-        lines, self.waiting = self.waiting, []
-        if self._socket is None and self._clock() >= self._retry_at:
-            self._connect()
-        sent = 0
-        sock = self._socket
-        if sock is not None:
-            try:
-                for line in lines:
-                    sock.send(line)
-                    sent += 1
-            except BlockingIOError:
-                pass  # full: the rest of the batch is lost, the next one is tried again
-            except ConnectionRefusedError:
-                # UDP: nobody listened a moment ago.  A local socket: its daemon restarted.
-                if self._family == socket.AF_UNIX:
-                    self._disconnect()
-            except OSError:
-                self._disconnect()
-        self.dropped += len(lines) - sent
 
     def _disconnect(self) -> None:
         if self._socket is not None:
@@ -154,60 +194,136 @@ class _Syslog(_Target):
             self._retry_at = self._clock() + RECONNECT
 
     def close(self) -> None:
+        """Give the socket back."""
         self._disconnect()
 
 
-class _Stream(_Target):
-    """Standard output or error: the bare line.
+class StreamTarget:
+    """Standard output or error.
 
-    The descriptor may be shared (a terminal, a journal), so it is not made
-    non-blocking.  A pipe that poll calls writable takes PIPE_BUF bytes at once,
-    so that much is written at a time; files and terminals take what they get.
+    The descriptor is shared with whoever started us, and O_NONBLOCK belongs to
+    the open file, not to the descriptor: set here it would break the shell, `tee`
+    or the process next to us.  So a pipe or a terminal is opened once more, for
+    ourselves and non-blocking; a socket (systemd's journal) can be asked not to
+    block in each call; a file never blocks.  Where opening anew is refused (a
+    terminal of another user), `poll` is asked and no more is written than what a
+    writable pipe takes without blocking.
     """
 
-    def __init__(self, log: Log, clock: Callable[[], float], fd: int) -> None:
-        super().__init__(log, clock)
+    def __init__(self, level: int, fd: int) -> None:
+        self.level = level
+        self.waiting: list[bytes] = []
+        self.dropped = 0
+        self._begun = b""
+        """What is left of a line whose beginning was taken."""
         self._fd = fd
+        self._own = -1
+        self._write = self._write_politely
         mode = os.fstat(fd).st_mode
-        self._step = select.PIPE_BUF if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else 1 << 20
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLOUT)
-        self._left = b""
+        if stat.S_ISSOCK(mode):
+            self._socket = socket.socket(fileno=os.dup(fd))
+            self._write = self._send
+        elif stat.S_ISREG(mode):
+            self._write = self._write_plainly
+        else:
+            try:
+                self._own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            except OSError:
+                self._poll = select.poll()
+                self._poll.register(fd, select.POLLOUT)
+            else:
+                self._write = self._write_own
 
-    def _formatted(self, severity: int, line: bytes) -> bytes:
-        del severity
-        return line + b"\n"
+    def take(self, severity: int, line: bytes, now: int) -> None:
+        """Keep a line."""
+        del severity, now
+        if len(self.waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        self.waiting.append(line + b"\n")
 
     def flush(self) -> None:
-        lines, self.waiting = self.waiting, []
-        data = self._left + b"".join(lines)
-        at = 0
+        """Everything in one write, as far as it is taken."""
+        data = self._begun + b"".join(self.waiting)
+        taken = 0
         try:
-            while at < len(data):
-                ready = self._poll.poll(0)
-                if not ready or not ready[0][1] & select.POLLOUT:
-                    break
-                at += os.write(self._fd, data[at : at + self._step])
-        except OSError as error:
-            if error.errno != errno.EAGAIN:
-                at = 0
-        if at < len(data):
-            # Finish the line that was begun, lose the others.
-            end = data.find(b"\n", at) + 1 if at and data[at - 1] != 10 else at
-            self.dropped += data.count(b"\n", end)
-            data = data[:end]
-        self._left = data[at:]
+            while taken < len(data):
+                taken += self._write(data[taken:])
+        except BlockingIOError:
+            pass  # full: the rest waits
+        except OSError:
+            # Nobody reads any more: what waited is lost, and so will be what comes.
+            self.dropped += len(self.waiting)
+            self.waiting.clear()
+            self._begun = b""
+            return
+        self._keep_from(taken)
+
+    def _keep_from(self, taken: int) -> None:
+        """Forget the bytes that were taken; a line that was begun is finished first next time."""
+        if taken < len(self._begun):
+            self._begun = self._begun[taken:]
+            return
+        taken -= len(self._begun)
+        self._begun = b""
+        for index, line in enumerate(self.waiting):
+            if taken < len(line):
+                if taken:
+                    self._begun = line[taken:]
+                    index += 1
+                del self.waiting[:index]
+                return
+            taken -= len(line)
+        self.waiting.clear()
+
+    def _write_own(self, data: bytes) -> int:
+        return os.write(self._own, data)
+
+    def _write_plainly(self, data: bytes) -> int:
+        return os.write(self._fd, data)
+
+    def _send(self, data: bytes) -> int:
+        return self._socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    def _write_politely(self, data: bytes) -> int:
+        ready = self._poll.poll(0)
+        if not ready:
+            raise BlockingIOError
+        return os.write(self._fd, data[: select.PIPE_BUF])
 
     def close(self) -> None:
-        self.flush()
+        """Give our own descriptors back."""
+        if self._own >= 0:
+            os.close(self._own)
+        if self._write == self._send:
+            self._socket.close()
 
 
-def _open(log: Log, clock: Callable[[], float]) -> _Target:
+def _open(log: Log, clock: Callable[[], float]) -> Target:
+    level = LEVELS.index(log.level)
     if log.target in ("stdout", "stderr"):
-        return _Stream(log, clock, 1 if log.target == "stdout" else 2)
+        return StreamTarget(level, 1 if log.target == "stdout" else 2)
+    facility = FACILITIES.index(log.facility)
     if log.target.startswith("/"):
-        return _Syslog(log, clock, socket.AF_UNIX, log.target)
+        return SyslogTarget(level, facility, socket.AF_UNIX, log.target, clock)
     host, _, port = log.target.rpartition(":")
-    host = host.removeprefix("udp@").strip("[]") or "127.0.0.1"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return _Syslog(log, clock, family, (host, int(port or 514)))
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise StartError(f"node.log: cannot resolve {host}: {error.strerror}") from None
+    family, _, _, _, address = found[0]
+    return SyslogTarget(level, facility, family, address, clock)
+
+
+def _headers(facility: int, second: int) -> list[bytes]:
+    """What a syslog line of this second begins with, by severity."""
+    t = time.localtime(second)
+    stamp = f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:2} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
+    return [
+        f"<{facility * 8 + severity}>{stamp} hapair[{os.getpid()}]: ".encode()
+        for severity in range(len(LEVELS))
+    ]
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"#%02X" % found[0][0]

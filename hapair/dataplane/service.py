@@ -18,7 +18,7 @@ import trio
 from hapair.dataplane.endpoint import ClientEnd, ServerEnd
 from hapair.dataplane.listener import Listener, bind_socket
 from hapair.dataplane.reactor import Reactor
-from hapair.errors import StartError
+from hapair.dataplane.resolve import key, resolve_all
 from hapair.proxy.backend import Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hapair.config import model
     from hapair.dataplane.access_log import LogSink
+    from hapair.dataplane.resolve import Addresses
     from hapair.proxy.backend import Server
     from hapair.proxy.frontend import Responder
 
@@ -77,19 +78,26 @@ class DataPlane:
 
     # -- configuration -------------------------------------------------------------------
 
-    def prepare(self, config: model.NodeConfig) -> Prepared:
+    def prepare(self, config: model.NodeConfig, addresses: Addresses | None = None) -> Prepared:
         """Bind what is new and compile what changed; nothing that runs is touched.
+
+        `addresses` are those of `resolve_all`; without them names are looked up here, which blocks.
 
         Raises:
             StartError: an address cannot be bound or a server's name not resolved.
         """
         running = self.config
+        if addresses is None:
+            addresses = resolve_all(config)
         backends: dict[str, Backend] = {}
         for name, backend in config.backends.items():
             if running is not None and running.backends.get(name) == backend:
                 backends[name] = self.backends[name]
             else:
-                backends[name] = Backend(backend, {s.name: resolve(s) for s in backend.servers}, self._woken)
+                places: dict[str, object] = {
+                    server.name: addresses[key(server)] for server in backend.servers
+                }
+                backends[name] = Backend(backend, places, self._woken)
         frontends: dict[str, Frontend] = {}
         with contextlib.ExitStack() as bound:
             sockets: dict[str, socket.socket] = {}
@@ -337,22 +345,6 @@ class DataPlane:
             client.close()
         elif isinstance(endpoint, ServerEnd):
             self.reactor.close(endpoint.sock)
-
-
-def resolve(server: model.Server) -> tuple[int, object]:
-    """(family, address) of a server, resolved once.
-
-    Raises:
-        StartError: the name is unknown.
-    """
-    if server.host.startswith("/"):
-        return socket.AF_UNIX, server.host
-    try:
-        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise StartError(f"server {server.name}: cannot resolve {server.host}: {error.strerror}") from None
-    family, _, _, _, address = found[0]
-    return family, address
 
 
 def gate_addresses(config: model.NodeConfig) -> frozenset[IPv4Address]:
