@@ -100,12 +100,14 @@ class ChunkedBody:
                 end = data.find(b"\n", at)
                 if end < 0:
                     self._buffer = data[at:]
-                    if len(self._buffer) > MAX_LINE:
+                    if len(self._buffer) > MAX_LINE + 1:  # its CR may be here already
                         raise BadMessage(400, "chunk-size line or trailer too long")
                     break
                 if end == at or data[end - 1] != 13:
                     raise BadMessage(400, "bare LF in chunk framing")
                 line = data[at : end - 1]
+                if len(line) > MAX_LINE:
+                    raise BadMessage(400, "chunk-size line or trailer too long")
                 at = end + 1
                 if self._state == _SIZE:
                     self._size_line(line)
@@ -120,7 +122,7 @@ class ChunkedBody:
 
     def _size_line(self, line: bytes) -> None:
         matched = _SIZE_LINE.fullmatch(line)
-        if matched is None or len(line) > MAX_LINE:
+        if matched is None:
             raise BadMessage(400, "invalid chunk-size line")
         self._extensions += len(matched[2])
         if self._extensions > MAX_EXTENSIONS + self.received:
