@@ -38,6 +38,8 @@ _HOST = re.compile(
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?@]*)([/?].*)?")
 _AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9\-._~]+):([0-9]{1,5})")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
+_FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)++")
+"""Tried only where white space begins, and never twice: else a long run of blanks takes quadratic time."""
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 # Kinds of header that need a look; every other valid name is 0.
@@ -365,7 +367,7 @@ def _parse_response(block: bytes) -> Response:
         first, crlf, rest = block.partition(b"\r\n")
         if rest[:1] in (b" ", b"\t"):
             raise BadMessage(502, "fold before the first header")
-        block = first + crlf + re.sub(rb"[ \t]*\r\n[ \t]+", b" ", rest)
+        block = first + crlf + _FOLD.sub(b" ", rest)
     lines = _split(block)
     matched = _STATUS_LINE.fullmatch(lines[0])
     if matched is None:
