@@ -19,7 +19,7 @@ import socket
 import stat
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hapair.errors import StartError
 
@@ -42,6 +42,7 @@ MAX_LINE = 8192
 RECONNECT = 1.0
 """Seconds between attempts to find a syslog socket that is gone."""
 
+_FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 _CONTROLS = bytes(range(32)) + b"\x7f"
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -57,7 +58,7 @@ class LogSink:
             StartError: a host name is unknown.
         """
         self._clock = clock
-        self._targets = [_open(log, clock) for log in logs]
+        self._targets: list[SyslogTarget | StreamTarget] = [_open(log, clock) for log in logs]
 
     def write(self, severity: int, line: bytes) -> None:
         """Take one line of a syslog severity (0..7); it is sent by the next `flush`.
@@ -91,24 +92,6 @@ class LogSink:
             target.dropped += len(target.waiting)
             target.waiting.clear()
             target.close()
-
-
-class Target(Protocol):
-    """One place where lines go."""
-
-    level: int
-    """The least severe severity that is wanted."""
-    waiting: list[bytes]
-    dropped: int
-
-    def take(self, severity: int, line: bytes, now: int) -> None:
-        """Format a line of this second and keep it."""
-
-    def flush(self) -> None:
-        """Send what waits."""
-
-    def close(self) -> None:
-        """Give the descriptor back."""
 
 
 class SyslogTarget:
@@ -151,20 +134,18 @@ class SyslogTarget:
                 for line in islice(self.waiting, sent, None):
                     self._socket.send(line)
                     sent += 1
-            except BlockingIOError:
-                break  # full: later
             except OSError as error:
+                if error.errno in _FULL:
+                    break
                 sent += self._recover(error)
         del self.waiting[:sent]
 
     def _recover(self, error: OSError) -> int:
         """Make the next attempt possible, or none; returns how many lines it cost."""
-        if error.errno in (errno.ENOBUFS, errno.ENOMEM):
-            self._disconnect()
-        elif error.errno == errno.EMSGSIZE:
+        if error.errno == errno.EMSGSIZE:
             self.dropped += 1
             return 1
-        elif error.errno == errno.ECONNREFUSED and self._family != socket.AF_UNIX:
+        if error.errno == errno.ECONNREFUSED and self._family != socket.AF_UNIX:
             # Nobody took the datagram before this one, which was not sent: the error stood in its way.
             self.dropped += 1
         else:
@@ -199,16 +180,7 @@ class SyslogTarget:
 
 
 class StreamTarget:
-    """Standard output or error.
-
-    The descriptor is shared with whoever started us, and O_NONBLOCK belongs to
-    the open file, not to the descriptor: set here it would break the shell, `tee`
-    or the process next to us.  So a pipe or a terminal is opened once more, for
-    ourselves and non-blocking; a socket (systemd's journal) can be asked not to
-    block in each call; a file never blocks.  Where opening anew is refused (a
-    terminal of another user), `poll` is asked and no more is written than what a
-    writable pipe takes without blocking.
-    """
+    """Standard output or error."""
 
     def __init__(self, level: int, fd: int) -> None:
         self.level = level
@@ -216,23 +188,7 @@ class StreamTarget:
         self.dropped = 0
         self._begun = b""
         """What is left of a line whose beginning was taken."""
-        self._fd = fd
-        self._own = -1
-        self._write = self._write_politely
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISSOCK(mode):
-            self._socket = socket.socket(fileno=os.dup(fd))
-            self._write = self._send
-        elif stat.S_ISREG(mode):
-            self._write = self._write_plainly
-        else:
-            try:
-                self._own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-            except OSError:
-                self._poll = select.poll()
-                self._poll.register(fd, select.POLLOUT)
-            else:
-                self._write = self._write_own
+        self._write, self.close = _stream(fd)
 
     def take(self, severity: int, line: bytes, now: int) -> None:
         """Keep a line."""
@@ -252,7 +208,7 @@ class StreamTarget:
         except BlockingIOError:
             pass  # full: the rest waits
         except OSError:
-            # Nobody reads any more: what waited is lost, and so will be what comes.
+            # Nobody reads any more, or the disk is full: what waited is lost.
             self.dropped += len(self.waiting)
             self.waiting.clear()
             self._begun = b""
@@ -270,36 +226,49 @@ class StreamTarget:
             if taken < len(line):
                 if taken:
                     self._begun = line[taken:]
-                    index += 1
-                del self.waiting[:index]
+                del self.waiting[: index + bool(taken)]
                 return
             taken -= len(line)
         self.waiting.clear()
 
-    def _write_own(self, data: bytes) -> int:
-        return os.write(self._own, data)
 
-    def _write_plainly(self, data: bytes) -> int:
-        return os.write(self._fd, data)
+def _stream(fd: int) -> tuple[Callable[[bytes], int], Callable[[], None]]:
+    """How to write to `fd` without ever blocking (BlockingIOError instead), and how to end that.
 
-    def _send(self, data: bytes) -> int:
-        return self._socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    The descriptor is shared with whoever started us, and O_NONBLOCK belongs to
+    the open file, not to the descriptor: set here it would break the shell, `tee`
+    or the process next to us.  So a pipe or a terminal is opened once more, for
+    ourselves and non-blocking; a socket (systemd's journal) can be asked not to
+    block in each call; a file never blocks, and must not be opened anew because
+    then it would have a position of its own.
+    """
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISSOCK(mode):
+        sock = socket.socket(fileno=os.dup(fd))
+        return lambda data: sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL), sock.close
+    if stat.S_ISREG(mode):
+        return lambda data: os.write(fd, data), lambda: None
+    try:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # no /proc, or a terminal of another user
+        return _polled(fd), lambda: None
+    return lambda data: os.write(own, data), lambda: os.close(own)
 
-    def _write_politely(self, data: bytes) -> int:
-        ready = self._poll.poll(0)
-        if not ready:
+
+def _polled(fd: int) -> Callable[[bytes], int]:
+    """The second best: ask `poll`, and write no more than a writable pipe takes without blocking."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+
+    def write(data: bytes) -> int:
+        if not poll.poll(0):
             raise BlockingIOError
-        return os.write(self._fd, data[: select.PIPE_BUF])
+        return os.write(fd, data[: select.PIPE_BUF])
 
-    def close(self) -> None:
-        """Give our own descriptors back."""
-        if self._own >= 0:
-            os.close(self._own)
-        if self._write == self._send:
-            self._socket.close()
+    return write
 
 
-def _open(log: Log, clock: Callable[[], float]) -> Target:
+def _open(log: Log, clock: Callable[[], float]) -> SyslogTarget | StreamTarget:
     level = LEVELS.index(log.level)
     if log.target in ("stdout", "stderr"):
         return StreamTarget(level, 1 if log.target == "stdout" else 2)
