@@ -36,6 +36,6 @@ async def apply(node: Node, config: NodeConfig) -> str:
     node.plane.commit(prepared, gate_addresses(config))
     node.config = config
     node.health.replace(node.check_plans(config))
+    node.tell_states()
     await node.routers.apply(config)
-    node.tell_tracking()
     return change.summary()

@@ -77,9 +77,15 @@ class Node:
         self.health.replace(self.check_plans(self.config))
 
     def _server_checked(self, key: ServerKey, verdict: Verdict) -> None:
-        if verdict.changed:
-            self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
+        # Every verdict, not only a change: after a reload the two may have started from different states.
+        if self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict)):
             self.tell_tracking()
+
+    def tell_states(self) -> None:
+        """Let servers that a reload made anew know what their checks said last."""
+        for key, verdict in self.health.states().items():
+            self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
+        self.tell_tracking()
 
     async def serve_api(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the runtime socket and the metrics listener until cancelled."""

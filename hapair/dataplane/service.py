@@ -209,36 +209,36 @@ class DataPlane:
 
     # -- servers --------------------------------------------------------------------------------
 
-    def set_server_up(self, backend_name: str, server_name: str, up: bool, why: str = "") -> None:
-        """What the health checks found."""
+    def set_server_up(self, backend_name: str, server_name: str, up: bool, why: str = "") -> bool:
+        """What the health checks found, whether or not it is new; returns whether it was."""
         backend = self.backends.get(backend_name)
-        if backend is None:
-            return
-        for server in backend.servers:
-            if server.name == server_name and server.up != up:
-                requeued = backend.set_up(server, up)
-                if not up:
-                    self._close_idle(server)
-                active, backup = backend.counts()
-                logger.log(
-                    logging.INFO if up else logging.CRITICAL if not active + backup else logging.WARNING,
-                    "Server %s/%s is %s%s. %d active and %d backup servers %s. %d sessions active, "
-                    "%d requeued, %d remaining in queue.",
-                    backend_name,
-                    server_name,
-                    "UP" if up else "DOWN",
-                    why,
-                    active,
-                    backup,
-                    "online" if up else "left",
-                    server.current,
-                    requeued,
-                    backend.queued,
-                )
-                if not up and not active + backup:
-                    logger.critical("backend %s has no server available!", backend_name)
-                self._serve_woken(time.monotonic())
-                self._poke()
+        server = backend.by_name.get(server_name) if backend is not None else None
+        if backend is None or server is None or server.up == up:
+            return False
+        requeued = backend.set_up(server, up)
+        if not up:
+            self._close_idle(server)
+        active, backup = backend.counts()
+        logger.log(
+            logging.INFO if up else logging.CRITICAL if not active + backup else logging.WARNING,
+            "Server %s/%s is %s%s. %d active and %d backup servers %s. %d sessions active, "
+            "%d requeued, %d remaining in queue.",
+            backend_name,
+            server_name,
+            "UP" if up else "DOWN",
+            why,
+            active,
+            backup,
+            "online" if up else "left",
+            server.current,
+            requeued,
+            backend.queued,
+        )
+        if not up and not active + backup:
+            logger.critical("backend %s has no server available!", backend_name)
+        self._serve_woken(time.monotonic())
+        self._poke()
+        return True
 
     def set_administrative(self, server: Server, state: str) -> None:
         """`ready`, `drain` or `maint`, by an operator."""

@@ -39,6 +39,7 @@ class Server:
         "backup",
         "bytes_in",
         "bytes_out",
+        "checked",
         "connect_errors",
         "cookie",
         "current",
@@ -73,6 +74,7 @@ class Server:
         self.maxconn = config.maxconn or inf
         self.maxqueue = config.maxqueue or inf
         self.cookie = config.cookie.encode() if config.cookie is not None else None
+        self.checked = config.check is not None
         self.up = True
         """What the health checks say; a server starts up (HAProxy's law)."""
         self.administrative = "maint" if config.disabled else "ready"
@@ -112,6 +114,7 @@ class Backend:
         self.servers = [
             Server(self, i, server, addresses[server.name]) for i, server in enumerate(config.servers)
         ]
+        self.by_name = {server.name: server for server in self.servers}
         self.by_cookie = {s.cookie: s for s in reversed(self.servers) if s.cookie is not None}
         self.queue: deque[Any] = deque()
         self.queued = 0
@@ -281,6 +284,6 @@ class Backend:
         for server in self.servers:
             old = known.get((server.name, server.address))
             if old is not None:
-                server.up = old.up
+                server.up = old.up or not server.checked
                 server.administrative = old.administrative if server.administrative == "ready" else "maint"
         self._refresh()

@@ -124,6 +124,33 @@ def test_a_reload_moves_new_requests_and_keeps_the_connection(tmp_path, backend)
         assert ask() == b"two"
 
 
+def test_a_server_that_is_down_comes_back_after_a_reload_that_changed_its_check(tmp_path, backend):
+    """The new check starts from "up", the server from "down": they must find together."""
+    port, back, server = free_port(), free_port(), backend("one")
+    path = tmp_path / "node.toml"
+    text = config(port, back).replace(
+        f'server.one = {{ address = "127.0.0.1:{back}" }}',
+        f'server.one = {{ address = "127.0.0.1:{back}", check = {{ inter = "50ms" }} }}',
+    )
+    path.write_text(text)
+    with running(path) as daemon:
+        daemon.wait_for("Server web/one is DOWN")
+        path.write_text(text.replace(f'"127.0.0.1:{back}", check', f'"127.0.0.1:{back}", weight = 2, check'))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for("reload: ")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            get(port)
+        path.write_text(text.replace("50ms", "60ms"))
+        again = ThreadingHTTPServer(("127.0.0.1", back), Hello)
+        again.name = server.name
+        threading.Thread(target=again.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for("Server web/one is UP")
+        assert get(port) == "one"
+        again.shutdown()
+        again.server_close()
+
+
 def test_an_invalid_file_changes_nothing_and_says_where(tmp_path, backend):
     port, server = free_port(), backend("one")
     path = tmp_path / "node.toml"
