@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def wanted_server(request: Request, backend: Backend) -> tuple[str, Server | None]:
     """The server that the client's cookie names; the cookie is hidden from servers if it is ours alone.
 
-    N: no cookie, V: valid, D: its server is down, I: names no server.
+    N: no cookie, V: valid, D: its server is down, I: names no server; -: we insert none (as HAProxy logs it).
     """
     cookie = backend.config.cookie
     if cookie is None:
@@ -26,7 +26,7 @@ def wanted_server(request: Request, backend: Backend) -> tuple[str, Server | Non
     name = cookie.name.encode()
     value = cookie_value(request.cookies, name) if request.cookies else None
     if value is None:
-        return "N", None
+        return "-" if cookie.mode is CookieMode.PASSIVE else "N", None
     if cookie.mode is CookieMode.INSERT and cookie.indirect:
         for line in request.cookies:
             if name in line:
@@ -34,6 +34,8 @@ def wanted_server(request: Request, backend: Backend) -> tuple[str, Server | Non
                 stripped = without_cookie(line, name)
                 request.lines[at : at + 1] = [] if stripped is None else [stripped]
     wanted = backend.by_cookie.get(value)
+    if cookie.mode is CookieMode.PASSIVE:
+        return "-", wanted
     return "I" if wanted is None else "V" if wanted.usable else "D", wanted
 
 
@@ -42,20 +44,18 @@ def mark_response(
 ) -> str:
     """Tell the client which server it belongs to, unless it knows; `given` is what it sent (`wanted_server`).
 
-    N: nothing to tell, I: inserted, P: the server sent its own, D: the client's was deleted.
+    N: nothing to tell, I: inserted (also one that makes it forget), D: the server's own was deleted.
     """
     cookie = backend.config.cookie
-    if cookie is None:
+    if cookie is None or cookie.mode is CookieMode.PASSIVE:
         return "-"
     name = cookie.name.encode()
     from_server = [line for line in response.cookies if sets_cookie(line, name)]
-    if cookie.mode is CookieMode.PASSIVE:
-        return "P" if from_server else "N"
-    if from_server and cookie.indirect:
+    if from_server:
         response.lines = [line for line in response.lines if line not in from_server]
     if server is wanted or (server.cookie is None and given == "N"):
-        return "N"
+        return "D" if from_server else "N"
     response.lines.append(set_cookie_line(cookie, server.cookie))
     if cookie.nocache:
         response.lines.append(b"Cache-Control: private")
-    return "I" if server.cookie is not None else "D"
+    return "I"
