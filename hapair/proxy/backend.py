@@ -124,6 +124,8 @@ class Backend:
         self.total = 0
         self.last_refusal = ""
         self._limited = any(server.maxconn != inf for server in self.servers)
+        self.rotation = self._rotation()
+        """Servers that the balancing chooses among: backups only without any active, and only the first."""
         self._balance = make(config.balance, self._weights())
 
     def enter(self) -> None:
@@ -158,7 +160,7 @@ class Backend:
         )
         if index >= 0:
             return self._take(self.servers[index])
-        if self._limited and any(server.eligible for server in self.servers):
+        if self._limited and self.rotation:
             session.backend_queue = len(self.queue)
             self._wait(session, self.queue)
         return None
@@ -187,7 +189,7 @@ class Backend:
     def _wake_for(self, server: Server) -> None:
         if server.queue:
             session = server.queue.popleft()
-        elif self.queue and server.eligible:
+        elif self.queue and server in self.rotation:
             session = self.queue.popleft()
         else:
             return
@@ -230,7 +232,7 @@ class Backend:
     def set_weight(self, server: Server, weight: int) -> None:
         """A new weight, 0..256, for new sessions."""
         server.weight = weight
-        self._refresh()
+        self._changed(server)
 
     def _changed(self, server: Server) -> int:
         self._refresh()
@@ -239,16 +241,18 @@ class Backend:
             requeued = len(server.queue)
             while server.queue:
                 self._send_back(server.queue)
-            if not any(s.eligible for s in self.servers):
-                while self.queue:
-                    self._send_back(self.queue)
-        else:
+        if not self.rotation:
+            while self.queue:
+                self._send_back(self.queue)
+        for other in self.servers:
+            # Also a backup may have come into use.
             while (
                 self.queued
-                and server.current < server.maxconn
-                and (server.queue or (self.queue and server.eligible))
+                and other.usable
+                and other.current < other.maxconn
+                and (other.queue or (self.queue and other in self.rotation))
             ):
-                self._wake_for(server)
+                self._wake_for(other)
         return requeued
 
     def _send_back(self, queue: deque[Any]) -> None:
@@ -259,15 +263,17 @@ class Backend:
         self.woken.append(session)
 
     def _refresh(self) -> None:
+        self.rotation = self._rotation()
         for index, weight in enumerate(self._weights()):
             self._balance.set_weight(index, weight)
 
     def _weights(self) -> list[int]:
-        """Weights as the balancing sees them: backups only without any active, and only the first."""
+        return [server.weight if server in self.rotation else 0 for server in self.servers]
+
+    def _rotation(self) -> set[Server]:
         active = [server for server in self.servers if server.eligible and not server.backup]
         backup = [server for server in self.servers if server.eligible and server.backup][:1]
-        chosen = set(active or backup)
-        return [server.weight if server in chosen else 0 for server in self.servers]
+        return set(active or backup)
 
     def usable_count(self) -> int:
         """Servers that take new sessions: what VRRP tracking counts."""

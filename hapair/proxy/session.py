@@ -63,6 +63,8 @@ class Session:
         self.backend: Backend | None = None
         self.server: Server | None = None
         self.stage = NONE
+        self._wanted: Server | None = None
+        """The server that the client's cookie names."""
         self.may_reuse = False
         self.client_ended = False
         """The client will send no more."""
@@ -109,8 +111,8 @@ class Session:
 
     def from_queue(self, now: float) -> None:
         """Our turn came (`granted`), or the server that we waited for is gone."""
-        if self.stage != QUEUED:
-            return
+        if self.stage != QUEUED or self.waiting_in is not None:
+            return  # a call that came too late: meanwhile we gave up, and perhaps wait again
         server, self.granted = self.granted, None
         if server is not None:
             self._assigned(server, now)
@@ -146,13 +148,21 @@ class Session:
             return
         self.attempts += 1
         server.retries += 1
-        last = self.attempts == retries
-        if backend.config.redispatch and (last or not server.usable):
+        if self._leaves(server):
             self._redispatch(now)
             return
         self.stage = RETRYING
         # A time-out has already been a wait.
         self.deadline = now if timed_out else now + min(RETRY_DELAY, backend.config.timeout.connect)
+
+    def _leaves(self, failed: Server) -> bool:
+        """May another server be tried?  A persistent client leaves its own only at the last try."""
+        backend = self.backend
+        assert backend is not None
+        if not backend.config.redispatch:
+            return False
+        last = self.attempts == backend.config.retries
+        return not failed.usable or (len(backend.rotation) > 1 and (last or failed is not self._wanted))
 
     def _redispatch(self, now: float) -> None:
         failed = self._release()
@@ -166,7 +176,7 @@ class Session:
         """The wait before another attempt is over."""
         assert self.backend is not None
         assert self.server is not None
-        if self.backend.config.redispatch and not self.server.usable:
+        if self._leaves(self.server):
             self._redispatch(now)
         else:
             self._connect(now)

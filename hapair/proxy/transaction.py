@@ -81,7 +81,6 @@ class HttpSession(Session):
         self._status = -1
         self._cookie_in = "-"
         self._cookie_out = "-"
-        self._wanted: Server | None = None
         self._begun_at = inf
         self._head_at = inf
         self._answered_at = inf
@@ -243,13 +242,17 @@ class HttpSession(Session):
     def connected(self, now: float, *, reused: bool) -> None:
         """The request goes out."""
         self.stage = WAITING
+        self._server_rest = b""
         self._reused = reused
         self.connected_at = now
         self._expect_progress(now)
 
     def _expect_progress(self, now: float) -> None:
-        """The next sign of life must come in time from whomever we wait for."""
-        if self.reading == COMPLETE or self.to_server:
+        """The next sign of life must come in time from whomever we wait for.
+
+        What a client sent counts as passed on: if the server does not take it, `flushed` says so.
+        """
+        if self.reading == COMPLETE:
             assert self.backend is not None
             self.deadline = now + self.backend.config.timeout.server
         else:
@@ -357,6 +360,8 @@ class HttpSession(Session):
             lines[:] = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]
         if backend.config.cookie is not None:
             assert self.server is not None
+            if self._cookie_in == "V" and self.server is not self._wanted:
+                self._cookie_in = "D"
             self._cookie_out = mark_response(response, backend, self.server, self._wanted, self._cookie_in)
             lines = response.lines
         if not self.keep:
@@ -476,7 +481,7 @@ class HttpSession(Session):
         self._status = -1
         self.sent = 0
         self.received = 0
-        self._head = b""
+        self._head = self._server_rest = b""
         self._wanted = None
         self._cookie_in = self._cookie_out = "-"
         self.deadline = now + min(self.frontend.keep_alive_timeout, self.frontend.client_timeout)
@@ -488,8 +493,11 @@ class HttpSession(Session):
             return
         data, self.rest = self.rest, b""
         self._read_head(data, now)
-        if self.reading <= HEAD and self.client_ended and not self.ended:
-            self._partial_request(now)
+        if self.client_ended and not self.ended:
+            if self.reading == IDLE:
+                self._close(now)
+            elif self.reading == HEAD:
+                self._partial_request(now)
 
     def buffered(self) -> int:
         """Pipelined bytes that wait."""
@@ -613,7 +621,10 @@ class HttpSession(Session):
         elif self.to_client:
             self.deadline = now + self.frontend.client_timeout
         elif self.stage in (WAITING, RECEIVING):
-            self._expect_progress(now)
+            if self.to_server:
+                self._expect_response(now)
+            else:
+                self._expect_progress(now)
 
     def timeout(self, now: float) -> None:
         """Whoever was expected to act did not."""
@@ -623,6 +634,7 @@ class HttpSession(Session):
         elif self.stage == NONE or self.stage == RECEIVED:
             self._client_too_slow(now)
         elif self.stage == QUEUED:
+            self.assigned_at = now  # so long it waited
             self._fail(503, "sQ", now)
         elif self.stage == CONNECTING:
             self.connect_failed(now, timed_out=True)
@@ -632,7 +644,7 @@ class HttpSession(Session):
             self._abandon("cD" if self.to_client else "sD", 0, now)
         elif self.stage == WAITING:
             if self.reading == BODY and not self.to_server:
-                self._refuse(408, "cD", now, "the request body stalled")
+                self._refuse(408, "cH", now, "the request body stalled")
             else:
                 self._fail(504, "sH", now)
         elif self.to_client:
@@ -644,9 +656,6 @@ class HttpSession(Session):
     def _client_too_slow(self, now: float) -> None:
         if self.reading == IDLE and self.requests:
             self._close(now)
-        elif self.reading == IDLE and self.frontend.config.dontlognull:
-            self.orders |= CLOSE
-            self.ended = True
         elif self.reading <= HEAD:
             self._refuse(408, "cR", now, "no complete request in time")
         else:
@@ -729,7 +738,9 @@ class HttpSession(Session):
     def _log(self, flags: str, now: float) -> None:
         frontend = self.frontend
         frontend.bytes_out += self.sent
-        if frontend.log_format is None:
+        if frontend.log_format is None or (
+            frontend.config.dontlognull and not self.requests and not self.received
+        ):
             return
         begun = self._begun_at if self._begun_at != inf else self.accepted_at
         if frontend.log_format is LogFormat.TCPLOG:

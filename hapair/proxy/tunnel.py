@@ -97,6 +97,7 @@ class TcpSession(Session):
             self.to_client = b""
             self.orders |= CLOSE | RESET
         elif self.stage == QUEUED:
+            self.assigned_at = now  # so long it waited
             self._fail(503, "sQ", now)
         elif self.stage == CONNECTING:
             self.connect_failed(now, timed_out=True)
