@@ -111,6 +111,10 @@ class Request:
         """The values of every line named `name` (lower case), hop-by-hop ones included."""
         return _values(self.lines, name) + _values(self.dropped, name)
 
+    def sends(self, name: bytes) -> bool:
+        """Does a header line named `name` (lower case) travel on?"""
+        return bool(_values(self.lines, name))
+
 
 class Response:
     """One response head."""

@@ -35,13 +35,14 @@ from hapair.proxy.session import (
     RELEASE,
     RESET,
     RETRYING,
+    SHUT_SERVER,
     TUNNEL,
     WAITING,
     Session,
 )
 
 if TYPE_CHECKING:
-    from hapair.proxy.backend import Backend, Server
+    from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
 
 # Where we are with what the client sends.
@@ -190,7 +191,7 @@ class HttpSession(Session):
         rule = self.frontend.forwarded_for(backend)
         if rule is not None:
             line = rule.line(self.source)
-            if line is not None and not (rule.if_none and request.header(rule.name)):
+            if line is not None and not (rule.if_none and request.sends(rule.name)):
                 lines.append(line)
         if request.upgrade is not None:
             lines.append(b"Connection: Upgrade")
@@ -325,6 +326,8 @@ class HttpSession(Session):
         self._open_tunnel(now)
         if early:
             self._tunnel_client_data(early, now)
+        if self.client_ended:
+            self.orders |= SHUT_SERVER
 
     def _answer(self, response: Response, rest: bytes, now: float) -> None:
         """Send a final response's head, and what there is of its body."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from proxy.world import World, answer, get, servers, statuses
 
 from hapair.config.model import Cookie, CookieMode, Server
-from proxy.world import World, answer, get, servers, statuses
 
 INDIRECT = Cookie("SID", CookieMode.INSERT, indirect=True, nocache=True)
 INSERT = Cookie("SID", CookieMode.INSERT)

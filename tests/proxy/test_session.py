@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from proxy.world import TIMEOUTS, World, answer, get, servers, statuses
 
 from hapair.config.model import Cookie, CookieMode, Server, Timeouts
 from hapair.proxy.session import QUEUED
-from proxy.world import TIMEOUTS, World, answer, get, servers, statuses
 
 
 def test_a_balanced_request_goes_to_another_server_at_once() -> None:

@@ -187,7 +187,7 @@ class World:
             {"be": self.backend},
             self.process,
             Dates(0.0),
-            lambda severity, line: self.log.append(line.decode()),
+            lambda _, line: self.log.append(line.decode()),
             responder,
         )
 
