@@ -152,7 +152,7 @@ class Backend:
             if wanted.current < wanted.maxconn:
                 return self._take(wanted)
             if len(wanted.queue) < wanted.maxqueue:
-                session.server_queue = len(wanted.queue)
+                session.server_queue = len(wanted.queue) + 1
                 self._wait(session, wanted.queue)
                 return None
         index = self._balance.pick(
@@ -161,7 +161,7 @@ class Backend:
         if index >= 0:
             return self._take(self.servers[index])
         if self._limited and self.rotation:
-            session.backend_queue = len(self.queue)
+            session.backend_queue = len(self.queue) + 1
             self._wait(session, self.queue)
         return None
 

@@ -111,7 +111,7 @@ class Frontend:
         """By the first digit of the status; 0 for any other."""
         self.bytes_in = 0
         self.bytes_out = 0
-        self.forwardfor_rules: dict[str, ForwardedFor | None] = {}
+        self.forwardfor_rules: dict[str, tuple[Backend, ForwardedFor | None]] = {}
 
     def route(self, facts: Facts) -> Backend | None:
         """The first `use_backend` whose condition holds, else the default."""
@@ -122,12 +122,12 @@ class Frontend:
 
     def forwarded_for(self, backend: Backend) -> ForwardedFor | None:
         """The X-Forwarded-For rule of this frontend with `backend`."""
-        try:
-            return self.forwardfor_rules[backend.name]
-        except KeyError:
-            rule = forwarded_for(self.config.forwardfor, backend.config.forwardfor)
-            self.forwardfor_rules[backend.name] = rule
-            return rule
+        known = self.forwardfor_rules.get(backend.name)
+        if known is not None and known[0] is backend:
+            return known[1]
+        rule = forwarded_for(self.config.forwardfor, backend.config.forwardfor)
+        self.forwardfor_rules[backend.name] = backend, rule
+        return rule
 
     def adopt_counters(self, before: Frontend) -> None:
         """Go on counting where the frontend of the same name was before a reload."""

@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 from math import inf
 
-_UNSAFE = re.compile(rb"[^\x21\x23-\x7e]")
+_UNSAFE = re.compile(rb"[^\x21\x24-\x7e]")
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 

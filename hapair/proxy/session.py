@@ -76,7 +76,7 @@ class Session:
         self.waiting_in: deque[Any] | None = None
         self.granted: Server | None = None
         self.server_queue = 0
-        """How many were before us in the server's queue."""
+        """Our place in the server's queue, from 1; 0 when we did not wait there."""
         self.backend_queue = 0
         self.endpoint: Any = None
         """Whoever owns the sockets; only carried for the queues, never called."""

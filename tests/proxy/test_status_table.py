@@ -84,7 +84,7 @@ def test_queue_timeout() -> None:
     second = world.client(get())
     world.wait(1.0)
     assert statuses(second.got) == [503]
-    assert world.lines() == [f"fe be/<NOSRV> 0/1000/-1/-1/1000 503 214 - - sQ-- 2/2/1/0/0 0/0 {G}"]
+    assert world.lines() == [f"fe be/<NOSRV> 0/1000/-1/-1/1000 503 214 - - sQ-- 2/2/1/0/0 0/1 {G}"]
     first.server.says(answer())
     assert statuses(first.got) == [200]
     world.over()

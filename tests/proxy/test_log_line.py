@@ -1,0 +1,39 @@
+"""The pieces of a log line."""
+
+from __future__ import annotations
+
+from math import inf
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hapair.proxy.log_line import Dates, escape, milliseconds, request_line
+
+
+def test_a_stamp_is_haproxys_date_with_milliseconds() -> None:
+    dates = Dates(1_700_000_000.0)
+    assert dates.stamp(0.0).partition(":")[0] in ("14/Nov/2023", "15/Nov/2023")
+    assert dates.stamp(0.0)[-6:] == "20.000"
+    assert dates.stamp(0.9994)[-6:] == "20.999"
+    assert dates.stamp(1.25)[-6:] == "21.250"
+    assert dates.stamp(0.25)[-6:] == "20.250"
+
+
+def test_phases_are_rounded_down_and_minus_one_when_they_did_not_happen() -> None:
+    assert milliseconds(1.0, 1.0019) == 1
+    assert milliseconds(inf, 1.0) == -1
+    assert milliseconds(1.0, inf) == -1
+
+
+@given(st.binary())
+def test_no_byte_of_a_client_can_end_a_field_or_a_line(raw: bytes) -> None:
+    text = escape(raw)
+    assert text.isascii()
+    assert text.isprintable()
+    assert '"' not in text
+    assert " " not in text
+
+
+def test_escaped_bytes_are_readable() -> None:
+    assert escape(b'/a"\x00\xff#') == "/a#22#00#FF#23"
+    assert request_line(b"GET /a\tb HTTP/1.1") == "GET /a#09b HTTP/1.1"
