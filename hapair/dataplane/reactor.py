@@ -47,7 +47,7 @@ class Reactor:
         self._after: list[Callable[[float], None]] = []
         self._on_bug = on_bug
         """Told of an exception in an endpoint: it costs that endpoint, never the process."""
-        self.wheel = Wheel()
+        self.wheel = Wheel(on_bug)
         self.now = time.monotonic()
         """Seconds on the monotonic clock, as of the current batch."""
 

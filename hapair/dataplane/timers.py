@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TICK = 0.01
 """Seconds; how late a time-out may be."""
@@ -42,9 +45,11 @@ class Timer:
 class Wheel:
     """Calls `on_deadline` of owners whose deadline has passed."""
 
-    __slots__ = ("_heap", "_slots")
+    __slots__ = ("_heap", "_on_bug", "_slots")
 
-    def __init__(self) -> None:
+    def __init__(self, on_bug: Callable[[Any, Exception], None]) -> None:
+        self._on_bug = on_bug
+        """Told of an exception in an owner: it costs that owner, not those behind it."""
         self._slots: dict[int, list[Timer]] = {}
         self._heap: list[int] = []
 
@@ -76,8 +81,12 @@ class Wheel:
                 timer.wheel_at = inf
                 if timer.deadline <= now:
                     timer.deadline = inf
-                    if timer.owner is not None:
-                        timer.owner.on_deadline(now)
+                    owner = timer.owner
+                    if owner is not None:
+                        try:
+                            owner.on_deadline(now)
+                        except Exception as error:  # noqa: BLE001 - the fence around one connection
+                            self._on_bug(owner, error)
                 elif timer.deadline != inf:
                     self._insert(timer, timer.deadline)
 
