@@ -14,7 +14,7 @@ import struct
 from math import inf
 from typing import TYPE_CHECKING
 
-from hapair.dataplane.reactor import BROKEN, READ, WRITE
+from hapair.dataplane.reactor import BROKEN, ERROR, READ, WRITE
 from hapair.dataplane.timers import Timer
 from hapair.proxy.session import (
     AGAIN,
@@ -101,7 +101,9 @@ class ServerEnd:
             self.flush(session, now)
             session.flushed(now)
         if mask & ~WRITE and client.server_end is self:
-            if session.server_ended:
+            if session.server_ended and mask & ERROR:
+                session.server_eof(now, broken=True)
+            elif session.server_ended:
                 # Both directions are shut: nothing more can come, and epoll would not stop saying so.
                 self.reactor.forget(self.sock)
             elif len(session.to_client) >= HIGH_WATER and not mask & BROKEN:
@@ -139,6 +141,8 @@ class ServerEnd:
             except OSError:
                 # The server is gone; what it said before that may still be read.
                 session.to_server = b""
+                if session.server_ended:
+                    session.server_eof(now, broken=True)
                 return
             self.server.bytes_in += sent
             if sent == len(data):
@@ -166,7 +170,7 @@ class ServerEnd:
         """Go to the pool."""
         self.client = None
         idle = self.server.idle
-        if len(idle) >= MAX_IDLE or not self.server.usable:
+        if len(idle) >= MAX_IDLE or self.server.retired or not self.server.usable:
             self.close()
             return
         if self.mask != READ:
@@ -247,12 +251,12 @@ class ClientEnd:
         if data:
             session.client_data(data, now)
             return
-        if session.ended:
-            # A lingering client has read our answer and left.
-            self._gone(session, now)
-            return
         self._watch(self.mask & ~READ)
-        session.client_eof(now)
+        if session.ended:
+            # It needs no lingering any more, but it gets the rest of what it asked for.
+            session.client_ended = True
+        else:
+            session.client_eof(now)
 
     def _gone(self, session: Session, now: float) -> None:
         session.client_gone(now)

@@ -44,7 +44,12 @@ def bind_socket(bind: Bind) -> socket.socket:
         StartError: the address cannot be bound, with the reason.
     """
     if bind.fd is not None:
-        return socket.socket(fileno=bind.fd)
+        try:
+            sock = socket.socket(fileno=bind.fd)
+        except OSError as error:
+            raise StartError(f"cannot bind {bind.text}: {error.strerror}") from None
+        sock.setblocking(False)
+        return sock
     if bind.path is not None:
         return _bind_path(bind)
     assert bind.port is not None

@@ -26,6 +26,7 @@ SLICE = 0.001
 
 READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT
+ERROR = select.EPOLLERR
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 

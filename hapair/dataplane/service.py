@@ -128,11 +128,13 @@ class DataPlane:
                 self._retire(old)
         for name in self.backends.keys() - prepared.backends.keys():
             self._retire(self.backends[name])
+        known = {**self.backends, **prepared.backends}
         self.backends.clear()
         self.backends.update(prepared.backends)
         for name, old_frontend in self.frontends.items():
             if prepared.frontends.get(name) is not old_frontend:
                 old_frontend.stopping = True
+                old_frontend.backends = known  # its clients may ask once more, perhaps for one that is gone
         for name, frontend in prepared.frontends.items():
             before = self.frontends.get(name)
             if before is not None and before is not frontend:
@@ -151,11 +153,15 @@ class DataPlane:
                 existing.frontend = frontend
         for listener in self.listeners.values():
             self._apply_gate(listener)
+        waiting, self.process.waiting = self.process.waiting, []
+        for listener in waiting:
+            listener.resume()  # there may be more room now
         self._poke()
 
     def _retire(self, backend: Backend) -> None:
         """Requests go on where they are; idle connections and waiting requests do not."""
         for server in backend.servers:
+            server.retired = True
             self._close_idle(server)
 
     @staticmethod
@@ -344,7 +350,9 @@ class DataPlane:
                 client.session.client_gone(self.reactor.now)
             client.close()
         elif isinstance(endpoint, ServerEnd):
-            self.reactor.close(endpoint.sock)
+            if endpoint in endpoint.server.idle:
+                endpoint.server.idle.remove(endpoint)
+            endpoint.close()
 
 
 def gate_addresses(config: model.NodeConfig) -> frozenset[IPv4Address]:

@@ -55,6 +55,7 @@ class Server:
         "queue",
         "redispatches",
         "response_errors",
+        "retired",
         "retries",
         "total",
         "up",
@@ -84,6 +85,8 @@ class Server:
         self.queue: deque[Any] = deque()
         self.idle: list[Any] = []
         """Connections without a request, the latest last; opaque here."""
+        self.retired = False
+        """A reload replaced it: what still runs on it is the last, and no connection is kept."""
         self.total = 0
         self.highest = 0
         self.bytes_in = 0

@@ -97,10 +97,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(node: model.NodeConfig, gated: tuple[Any, ...] = ()) -> AsyncIterator[Running]:
+async def running(
+    node: model.NodeConfig, gated: tuple[Any, ...] = (), responder: Any = lambda _: None
+) -> AsyncIterator[Running]:
     """Serve `node` for the length of the block; no exception in a connection is forgiven."""
     sink = Lines()
-    plane = DataPlane(node.node.maxconn, sink, lambda _: lambda _: None)  # type: ignore[arg-type]
+    plane = DataPlane(node.node.maxconn, sink, lambda _: responder)  # type: ignore[arg-type]
     plane.commit(plane.prepare(node), gated)
     async with trio.open_nursery() as nursery:
         await nursery.start(plane.run)
@@ -190,6 +192,8 @@ class Origin:
         self.active = 0
         self.highest = 0
         self.requests = 0
+        self.asked = trio.Event()
+        """Set when the first request is here."""
 
     def server(self, **options: Any) -> model.Server:
         values = {"name": "s1", "id": 1, "host": "127.0.0.1", "port": self.port, **options}
@@ -226,6 +230,7 @@ def answering(body: bytes = b"ok", *, delay: float = 0.0, headers: bytes = b"") 
         while head := await peer.until(b"\r\n\r\n"):
             await peer.read(length_of(head))
             server.requests += 1
+            server.asked.set()
             server.active += 1
             server.highest = max(server.highest, server.active)
             try:

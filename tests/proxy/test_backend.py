@@ -155,9 +155,8 @@ class Slots(RuleBasedStateMachine):
         assert sorted(s.number for queue in queues for s in queue) == sorted(s.number for s in waiting)
         assert self.backend.queued == len(waiting)
         assert all(s.holds is None and s.granted is None for s in waiting)
-        for queue in queues:
-            for one in self.backend.servers:
-                assert len(one.queue) <= one.maxqueue
+        for one in self.backend.servers:
+            assert len(one.queue) <= one.maxqueue
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:
