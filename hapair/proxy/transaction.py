@@ -97,7 +97,11 @@ class HttpSession(Session):
         if self.ended:
             return
         self.frontend.bytes_in += len(data)
-        if self.reading <= HEAD:
+        if self.reading == IDLE and self.to_client:
+            # The next request waits until the answers before it are taken: nobody fills our memory with them.
+            self.rest = self.rest + data if self.rest else data
+            self.orders |= AGAIN
+        elif self.reading <= HEAD:
             self.received += len(data)
             self._read_head(self.rest + data if self.rest else data, now)
         elif self.stage == TUNNEL:
@@ -504,7 +508,7 @@ class HttpSession(Session):
 
     def buffered(self) -> int:
         """Pipelined bytes that wait."""
-        return len(self.rest) if self.reading == COMPLETE else 0
+        return 0 if self.reading == HEAD else len(self.rest)
 
     # -- ends -------------------------------------------------------------------------------
 
@@ -518,7 +522,8 @@ class HttpSession(Session):
             self._tunnel_client_eof(now)
             self._end_tunnel_when_over(now)
         elif self.reading == IDLE:
-            self._close(now)
+            if not self.rest:
+                self._close(now)
         elif self.reading == HEAD:
             self._partial_request(now)
         elif self.reading == BODY:

@@ -318,6 +318,24 @@ def test_pipelined_bytes_are_counted_so_that_reading_can_stop() -> None:
     assert client.session.buffered() == 70000
 
 
+def test_a_client_that_does_not_read_is_not_served_and_not_read_without_end() -> None:
+    world = World()
+    client = world.client(get("/0"))
+    client.stuck = True
+    client.server.says(answer())
+    for i in range(1, 50):
+        client.sends(get(f"/{i}"))
+    assert world.frontend.requests == 1
+    assert client.session.buffered() == sum(len(get(f"/{i}")) for i in range(1, 50))
+    client.ends()
+    client.reads_again()
+    for _ in range(1, 50):
+        client.server.says(answer())
+    assert statuses(client.got) == [200] * 50
+    assert client.over
+    world.over()
+
+
 # -- request bodies --------------------------------------------------------------------------------
 
 
