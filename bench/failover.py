@@ -27,6 +27,8 @@ from lab.scenario import PRIORITIES, Handback, Takeover, open_pair
 KINDS = ("hapair", "keepalived")
 INTERVALS = {"10ms": 0.01, "100ms": 0.1, "1s": 1.0}
 WITHIN = 20.0
+PEACE = 1.5
+"""Seconds."""
 
 
 async def measure(
@@ -38,6 +40,9 @@ async def measure(
         preferred = pair.nodes["lb-a"]
         await pair.until_master(preferred, within=WITHIN)
         for _ in range(rounds):
+            # Checks that were under way in the last fault may still end badly: wait for peace.
+            await trio.sleep(PEACE)
+            await pair.until_master(preferred, within=WITHIN)
             takeover = await pair.take_over(fault, within=WITHIN)
             try:
                 handback = await pair.hand_back(preferred, fault, within=WITHIN)
