@@ -69,7 +69,7 @@ def _tracks(draft: Draft, report: Report) -> None:
     for name, instance in draft.vrrp.items():
         for i, track in enumerate(instance.track):
             path = ("vrrp", name, "track", i)
-            _exists(track.backend, path, draft, report)
+            check_exists(track.backend, path, draft, report)
             backend = draft.backends.get(track.backend)
             if backend is None:
                 continue
@@ -85,7 +85,8 @@ def _tracks(draft: Draft, report: Report) -> None:
                 report.warning(path, f"always holds: enough servers of backend {track.backend} have no check")
 
 
-def _exists(backend: str, path: Path, draft: Draft, report: Report) -> None:
+def check_exists(backend: str, path: Path, draft: Draft, report: Report) -> None:
+    """Whoever names a backend means one that there is."""
     if backend not in draft.backend_names:
         report.error(path, f"there is no backend {quoted(backend)}{suggestion(backend, draft.backend_names)}")
 
@@ -104,7 +105,7 @@ def _routes(draft: Draft, report: Report) -> None:
             report.warning(("frontend", name), "it has no backend: every client is turned away", at_key=True)
         for path, target in targets:
             used.add(target)
-            _exists(target, path, draft, report)
+            check_exists(target, path, draft, report)
             backend = draft.backends.get(target)
             if backend is not None and backend.mode is not frontend.mode:
                 report.error(
@@ -167,19 +168,13 @@ def _rules(
     acl_mistake: AclMistake | None,
     condition_mistake: ConditionMistake | None,
 ) -> None:
-    if acl_mistake is not None:
-        for name, expressions in frontend.acl.items():
-            for i, expression in enumerate(expressions):
-                found = acl_mistake(expression)
-                if found is not None:
-                    report.error((*path, "acl", name, i), found[1], offset=found[0])
-    if condition_mistake is not None:
-        for i, use in enumerate(frontend.use_backend):
-            found = (
-                condition_mistake(use.condition, list(frontend.acl)) if use.condition is not None else None
-            )
-            if found is not None:
-                report.error((*path, "use_backend", i, "if"), found[1], offset=found[0])
+    for name, expressions in frontend.acl.items():
+        for i, expression in enumerate(expressions):
+            check_acl(expression, (*path, "acl", name, i), report, acl_mistake)
+    for i, use in enumerate(frontend.use_backend):
+        if use.condition is not None:
+            where = (*path, "use_backend", i, "if")
+            check_condition(use.condition, frontend.acl, where, report, condition_mistake)
     for i, use in enumerate(frontend.use_backend):
         if use.condition is None and (
             i < len(frontend.use_backend) - 1 or frontend.default_backend is not None
@@ -187,6 +182,26 @@ def _rules(
             report.warning(
                 (*path, "use_backend", i), 'without "if" this always applies: what follows is never used'
             )
+
+
+def check_acl(expression: str, path: Path, report: Report, acl_mistake: AclMistake | None) -> None:
+    """An ACL expression that the rules understand."""
+    found = acl_mistake(expression) if acl_mistake is not None else None
+    if found is not None:
+        report.error(path, found[1], offset=found[0])
+
+
+def check_condition(
+    condition: str,
+    acls: Collection[str],
+    path: Path,
+    report: Report,
+    condition_mistake: ConditionMistake | None,
+) -> None:
+    """A condition over these ACLs that the rules understand."""
+    found = condition_mistake(condition, list(acls)) if condition_mistake is not None else None
+    if found is not None:
+        report.error(path, found[1], offset=found[0])
 
 
 def _frontend(frontend: Frontend, path: Path, node: Node | None, report: Report) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import attrs
 from cattrs.errors import ClassValidationError, IterableValidationError
 
-from hapair.config import resolve, tables
+from hapair.config import check_broken, resolve, tables
 from hapair.config.check import AclMistake, ConditionMistake, Draft, cross_check
 from hapair.config.expand import expand
 from hapair.config.fields import FieldError, closest, shown
@@ -106,7 +106,9 @@ def load_text(
     text = text.replace("\r\n", "\n")
     tree = _parsed(text, file)
     report = Report(file, text, locate(text))
-    draft = _draft(expand(tree, environ, report), report)
+    tree = expand(tree, environ, report)
+    draft = _draft(tree, report)
+    check_broken.check(tree, draft, report, acl_mistake, condition_mistake)
     cross_check(
         draft,
         report,
