@@ -41,7 +41,8 @@ def check(
             for i, expression in _items(expressions):
                 where = (*path, "acl", acl, i) if isinstance(expressions, list) else (*path, "acl", acl)
                 check_acl(expression, where, report, acl_mistake)
-        for i, use in enumerate(frontend.get("use_backend") or ()):
+        uses = frontend.get("use_backend")
+        for i, use in enumerate(uses if isinstance(uses, list) else ()):
             if isinstance(use, dict):
                 if isinstance(use.get("backend"), str):
                     check_exists(use["backend"], (*path, "use_backend", i, "backend"), draft, report)
