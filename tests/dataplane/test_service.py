@@ -194,6 +194,7 @@ def test_every_vip_is_gated() -> None:
 # -- limits ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_server_maxconn_with_a_queue() -> None:
     """50 clients with 2 requests each on 4 slots of 0.2 s: 40 are served, 60 give up after 1 s."""
     timeouts = model.Timeouts(http_request=5, connect=2, client=5, server=5, http_keep_alive=5, queue=1.0)
