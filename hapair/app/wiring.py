@@ -17,6 +17,7 @@ from hapair.api.metrics import metrics
 from hapair.api.page import stats_responder
 from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
+from hapair.app.limits import reserve_descriptors
 from hapair.dataplane.service import DataPlane, gate_addresses
 from hapair.errors import StartError
 from hapair.health.plan import plan_for
@@ -73,6 +74,7 @@ class Node:
         Raises:
             StartError: a busy port, an unknown host or interface.
         """
+        reserve_descriptors(self.config.node.maxconn)
         self.plane.commit(self.plane.prepare(self.config), gate_addresses(self.config))
         self.health.replace(self.check_plans(self.config))
 

@@ -204,7 +204,7 @@ def parse_request(block: bytes) -> Request:
             request.dropped.append(lines.pop(i))
         if request.options.nominated:
             _drop_nominated(request)
-        if upgrades and request.options.upgrade and version == 11:
+        if upgrades and request.options.upgrade and version == 11 and not request.length:
             request.upgrade = _upgrade(upgrades)
     if target[0] == 0x2F:
         path, _, request.query = target.partition(b"?")

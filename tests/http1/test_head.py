@@ -535,3 +535,13 @@ def test_what_passes_has_no_framing_that_anybody_could_read_differently(data: by
         assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
         assert names.count(b"host") <= 1 or parse is parse_response
         assert all(name and not name[:1].isspace() and not name[-1:].isspace() for name in names)
+
+
+def test_an_upgrade_does_not_travel_with_a_body():
+    """After an early 101 the rest of the body would be taken for the tunnel's bytes."""
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5"
+    assert parse_request(head).upgrade is None
+    assert (
+        parse_request(head.replace(b"POST", b"GET").replace(b"\r\nContent-Length: 5", b"")).upgrade
+        == b"websocket"
+    )
