@@ -49,7 +49,9 @@ def after(health: Health, ok: bool) -> Health:
             value = health.rise + health.fall - 1
     else:
         value = value - 1 if value > health.rise else 0
-    return attrs.evolve(health, value=value, checked=True)
+    if value == health.value and health.checked:
+        return health
+    return Health(health.rise, health.fall, value, checked=True)
 
 
 def interval(health: Health, inter: float, fastinter: float, downinter: float) -> float:

@@ -7,34 +7,41 @@ server, never the end of the node.
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import random
+import resource
 import socket
-import struct
 from collections.abc import Callable, Mapping
-from heapq import heappop, heappush
-from itertools import count
+from ipaddress import ip_address
+from math import inf
 
 import attrs
 import trio
 
-from hapair.config.model import CheckKind
-from hapair.health import rise_fall
+from hapair.health import rise_fall, schedule
+from hapair.health.flight import Flights
 from hapair.health.plan import CheckPlan
-from hapair.health.probes import http
+from hapair.health.probes.kinds import opener
 from hapair.health.probes.outcome import Outcome
 from hapair.health.rise_fall import Health
-from hapair.kernel.icmp import ping
 
 logger = logging.getLogger("hapair.health")
 
-MAX_IN_FLIGHT = 512
-_ABORT = struct.pack("ii", 1, 0)
+LAUNCHES = 32
+"""Probes that are launched in one go: about a millisecond, then other tasks get a turn."""
+MAX_IN_FLIGHT = 4096
+DESCRIPTORS = 0.25
+"""Part of the process's descriptors that probes may take."""
+LOOKUPS = 8
+"""Threads that look up names."""
+LOOKUP_TIMEOUT = 5.0
+"""Seconds that names are looked up for before the first check."""
+
+Address = tuple[int, object]
+"""(family, what `connect` takes)."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class ServerKey:
     backend: str
     server: str
@@ -57,30 +64,50 @@ class Verdict:
 class _Target:
     """One plan, the servers that share it, and its state."""
 
+    __slots__ = ("address", "health", "lookup", "open", "plan", "retired", "servers", "since", "verdict")
+
     def __init__(self, plan: CheckPlan) -> None:
         self.plan = plan
+        self.open = opener(plan)
+        self.address = literal_address(plan)
+        """None until a name is looked up; then it stays, as the data plane's does."""
+        self.lookup: trio.CancelScope | None = None
         self.servers: set[ServerKey] = set()
         self.health = Health.initial(plan.rise, plan.fall)
         self.verdict: Verdict | None = None
-        self.since = 0.0
+        self.since = -inf
         self.retired = False
+
+    def inherit(self, other: _Target) -> None:
+        """Go on from what another target knows: only its timing was different."""
+        self.health, self.verdict, self.since = other.health, other.verdict, other.since
+        self.address = other.address
 
 
 class HealthService:
     """Probes servers and reports every verdict."""
 
-    def __init__(self, report: Callable[[ServerKey, Verdict], None]) -> None:
+    def __init__(
+        self, report: Callable[[ServerKey, Verdict], None], max_in_flight: int = MAX_IN_FLIGHT
+    ) -> None:
+        """`report` is called after every check of every server."""
         self._report = report
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if descriptors != resource.RLIM_INFINITY:
+            max_in_flight = max(1, min(max_in_flight, int(descriptors * DESCRIPTORS)))
+        self._max_in_flight = max_in_flight
         self._targets: dict[CheckPlan, _Target] = {}
-        self._due: list[tuple[float, int, _Target]] = []
-        self._order = count()
-        self._sequence = count()
+        self._calendar: schedule.Calendar[_Target] = schedule.Calendar()
+        self._flights = Flights(self._landed)
         self._fresh: list[_Target] = []
-        self._woken = trio.Event()
+        self._sleep: trio.CancelScope | None = None
+        self._lookups: trio.Nursery | None = None
+        self._lookup_limiter = trio.CapacityLimiter(LOOKUPS)
 
     def replace(self, plans: Mapping[ServerKey, CheckPlan]) -> None:
         """Check these servers from now on; plans that stay keep their state and their time."""
         before = self._targets
+        checked_by = {key: target for target in before.values() for key in target.servers}
         self._targets = {}
         for key, plan in plans.items():
             target = self._targets.get(plan)
@@ -88,13 +115,19 @@ class HealthService:
                 target = before.get(plan)
                 if target is None:
                     target = _Target(plan)
+                    predecessor = checked_by.get(key)
+                    if predecessor is not None and predecessor.plan.same_question(plan):
+                        target.inherit(predecessor)
                     self._fresh.append(target)
-                target.servers = set()
+                else:
+                    target.servers = set()
                 self._targets[plan] = target
             target.servers.add(key)
         for plan, target in before.items():
-            target.retired = plan not in self._targets
-        self._woken.set()
+            if plan not in self._targets:
+                self._forget(target)
+        self._fresh = [target for target in self._fresh if not target.retired]
+        self._wake()
 
     def states(self) -> dict[ServerKey, Verdict]:
         """The last verdict on every server that was checked."""
@@ -106,60 +139,78 @@ class HealthService:
         }
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Probe until cancelled."""
-        room = trio.CapacityLimiter(MAX_IN_FLIGHT)
-        async with trio.open_nursery() as nursery:
-            task_status.started()
-            while True:
-                self._spread_fresh(trio.current_time())
-                now = trio.current_time()
-                while self._due and self._due[0][0] <= now:
-                    target = heappop(self._due)[2]
-                    if not target.retired:
-                        nursery.start_soon(self._check, target, room)
-                self._woken = trio.Event()
-                at = self._due[0][0] if self._due else float("inf")
-                with trio.CancelScope(deadline=at):
-                    await self._woken.wait()
+        """Probe until cancelled.
+
+        Started means that names were looked up: after that their files may be out of reach.
+        """
+        try:
+            await self._look_up_all()
+            async with trio.open_nursery() as self._lookups:
+                task_status.started()
+                while True:
+                    while self._turn(trio.current_time()):
+                        await trio.lowlevel.checkpoint()
+                    with trio.CancelScope(deadline=self._wake_at()) as self._sleep:
+                        await trio.lowlevel.wait_readable(self._flights.fileno())
+        finally:
+            self._flights.close()
+
+    def _turn(self, now: float) -> bool:
+        """Launch, time out, listen; true when there may be more to do at once."""
+        if self._fresh:
+            self._spread_fresh(now)
+        due = self._calendar.due(now, min(LAUNCHES, self._room()))
+        for target in due:
+            if target.retired:  # by who was told of a launch that ended at once
+                continue
+            if target.address is None:
+                assert self._lookups is not None
+                self._lookups.start_soon(self._look_up_and_check, target)
+            else:
+                dialogue = target.open() if target.open is not None else None
+                self._flights.launch(target, target.plan, *target.address, dialogue, now)
+        return self._flights.turn(trio.current_time()) or bool(due)
+
+    def _room(self) -> int:
+        return self._max_in_flight - len(self._flights)
+
+    def _wake_at(self) -> float:
+        at = self._flights.next_timeout()
+        if self._room():
+            at = min(at, self._calendar.next_at())
+        return schedule.wake_at(at)
+
+    def _wake(self) -> None:
+        if self._sleep is not None:
+            self._sleep.cancel()
 
     def _spread_fresh(self, now: float) -> None:
-        """First checks are spread over an interval, so that a restart is no stampede."""
         fresh, self._fresh = self._fresh, []
-        for index, target in enumerate(fresh):
-            target.since = now
-            self._schedule(target, now + min(target.plan.fastinter, target.plan.inter) * index / len(fresh))
+        intervals = [min(target.plan.inter, target.plan.fastinter) for target in fresh]
+        for target, at in zip(fresh, schedule.first_checks(intervals, now), strict=True):
+            if target.verdict is None:
+                target.since = now
+            self._calendar.set(target, at)
 
-    def _schedule(self, target: _Target, at: float) -> None:
-        heappush(self._due, (at, next(self._order), target))
-        self._woken.set()
+    def _forget(self, target: _Target) -> None:
+        target.retired = True
+        self._calendar.drop(target)
+        self._flights.abandon(target)
+        if target.lookup is not None:
+            target.lookup.cancel()
 
-    async def _check(self, target: _Target, room: trio.CapacityLimiter) -> None:
-        plan = target.plan
-        began = trio.current_time()
-        async with room:
-            try:
-                outcome = await self._probe(plan)
-            except OSError as error:
-                outcome = Outcome(False, _of_errno(error), trio.current_time() - began, _reason(error))
-            except Exception:
-                logger.exception("bug in the check of %s:%d", plan.host, plan.port)
-                outcome = Outcome(False, "SOCKERR", trio.current_time() - began, "internal error")
-        if not target.retired:
-            self._learn(target, outcome)
-            wait = rise_fall.interval(target.health, plan.inter, plan.fastinter, plan.downinter)
-            # A few per cent of jitter keep checks of different nodes from marching in step.
-            self._schedule(target, began + wait * random.uniform(0.97, 1.0))  # noqa: S311
-
-    def _learn(self, target: _Target, outcome: Outcome) -> None:
+    def _landed(self, target: _Target, outcome: Outcome, now: float) -> None:
         before = target.health
-        target.health = rise_fall.after(before, outcome.ok)
-        now = trio.current_time()
-        changed = target.health.up != before.up
+        after = target.health = rise_fall.after(before, outcome.ok)
+        changed = after.up != before.up
         if changed:
             target.since = now
-        target.verdict = Verdict(target.health.up, changed, outcome, target.health.text, target.since)
-        for key in target.servers:
-            if target.health.value != before.value:
+        verdict = target.verdict = Verdict(after.up, changed, outcome, after.text, target.since)
+        plan = target.plan
+        wait = rise_fall.interval(after, plan.inter, plan.fastinter, plan.downinter)
+        self._calendar.set(target, schedule.next_check(now, wait, random.random()))  # noqa: S311 - no secret
+        for key in tuple(target.servers):
+            if after.value != before.value:
                 logger.info(
                     "Health check for server %s/%s %s, reason: %s, check duration: %dms, status: %s.",
                     key.backend,
@@ -167,66 +218,61 @@ class HealthService:
                     "succeeded" if outcome.ok else "failed",
                     outcome.description,
                     outcome.duration * 1000,
-                    target.health.text,
+                    after.text,
                 )
-            self._report(key, target.verdict)
+            try:
+                self._report(key, verdict)
+            except Exception:
+                logger.exception("bug in the listener to checks of %s/%s", key.backend, key.server)
 
-    async def _probe(self, plan: CheckPlan) -> Outcome:
-        began = trio.current_time()
-        if plan.kind is CheckKind.ICMP:
-            with trio.move_on_after(plan.connect_timeout) as limit:
-                await ping(plan.host, next(self._sequence))
-            return Outcome(
-                not limit.cancelled_caught,
-                "L3TOUT" if limit.cancelled_caught else "L3OK",
-                trio.current_time() - began,
+    # Names
+
+    async def _look_up_all(self) -> None:
+        """Names that cannot be looked up now are tried again, and reported, when their check is due."""
+        with trio.move_on_after(LOOKUP_TIMEOUT):
+            async with trio.open_nursery() as nursery:
+                for target in self._targets.values():
+                    if target.address is None:
+                        nursery.start_soon(self._look_up, target)
+
+    async def _look_up(self, target: _Target) -> str:
+        """Set the target's address; returns what went wrong."""
+        plan = target.plan
+        try:
+            target.address = await trio.to_thread.run_sync(
+                _resolve, plan.host, plan.port, abandon_on_cancel=True, limiter=self._lookup_limiter
             )
-        address = await _resolve(plan)
-        with trio.socket.socket(address[0], socket.SOCK_STREAM) as sock:
-            with trio.move_on_after(plan.connect_timeout) as limit:
-                await sock.connect(address[1])
-            if limit.cancelled_caught:
-                return Outcome(False, "L4TOUT", trio.current_time() - began)
-            # A reset instead of a FIN: the probe leaves no TIME_WAIT behind, here or there.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-            if plan.http is None:
-                return Outcome(True, "L4OK", trio.current_time() - began)
-            return await _http(sock, plan, began)
+        except (OSError, UnicodeError) as error:  # the latter from a name that cannot be one
+            return (isinstance(error, OSError) and error.strerror) or str(error)
+        return ""
+
+    async def _look_up_and_check(self, target: _Target) -> None:
+        began = trio.current_time()
+        why = "the name server does not answer"
+        with trio.move_on_after(target.plan.connect_timeout) as target.lookup:
+            why = await self._look_up(target)
+        target.lookup = None
+        if target.retired:
+            return
+        now = trio.current_time()
+        if target.address is None:
+            self._landed(target, Outcome(False, "SOCKERR", now - began, why), now)
+        else:
+            self._calendar.set(target, now)
+        self._wake()
 
 
-async def _http(sock: trio.socket.SocketType, plan: CheckPlan, began: float) -> Outcome:
-    assert plan.http is not None
-    received = b""
-    with trio.move_on_after(plan.read_timeout) as limit:
-        request = http.request_bytes(plan.http)
-        while request:
-            request = request[await sock.send(request) :]
-        while True:
-            data = await sock.recv(http.MAX_ANSWER)
-            received += data
-            verdict = http.judge(received, ended=not data)
-            if verdict is not None:
-                status, code, info = verdict
-                return Outcome(status == "L7OK", status, trio.current_time() - began, info, code)
-    assert limit.cancelled_caught
-    return Outcome(False, "L7TOUT", trio.current_time() - began)
-
-
-async def _resolve(plan: CheckPlan) -> tuple[int, object]:
+def literal_address(plan: CheckPlan) -> Address | None:
+    """The address of a host that is no name."""
     if plan.host.startswith("/"):
         return socket.AF_UNIX, plan.host
-    found = await trio.socket.getaddrinfo(plan.host, plan.port, type=socket.SOCK_STREAM)
-    return found[0][0], found[0][4]
+    try:
+        six = ip_address(plan.host).version == 6
+    except ValueError:
+        return None
+    return (socket.AF_INET6 if six else socket.AF_INET), (plan.host, plan.port)
 
 
-def _of_errno(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return "SOCKERR"
-    refused = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.ENOENT}
-    if error.errno in refused:
-        return "L4CON"
-    return "L4TOUT" if error.errno == errno.ETIMEDOUT else "SOCKERR"
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno and not isinstance(error, socket.gaierror) else str(error)
+def _resolve(host: str, port: int) -> Address:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return family, address

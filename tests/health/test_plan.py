@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from hapair.config.model import Backend, Check, CheckKind, Server, Timeouts
 from hapair.health.plan import plan_for
 
@@ -22,9 +24,9 @@ def test_with_timeout_check_the_answer_gets_that_much_more_after_the_connection(
     assert (found.connect_timeout, found.read_timeout) == (1.0, 5.0)
 
 
-def test_without_it_the_interval_bounds_both():
+def test_without_it_the_interval_bounds_both_together():
     found = plan(Check(inter=2.0), connect=10.0)
-    assert (found.connect_timeout, found.read_timeout) == (2.0, 2.0)
+    assert (found.connect_timeout, found.read_timeout) == (2.0, None)
 
 
 def test_intervals_that_are_not_given_are_the_normal_one():
@@ -35,3 +37,10 @@ def test_intervals_that_are_not_given_are_the_normal_one():
 def test_address_and_port_of_the_check_win_over_the_servers():
     found = plan(Check(kind=CheckKind.TCP, address="192.0.2.9", port=8081))
     assert (found.host, found.port) == ("192.0.2.9", 8081)
+
+
+def test_how_often_is_asked_does_not_change_the_question():
+    found = plan(Check(inter=3.0))
+    assert found.same_question(plan(Check(inter=1.0, fastinter=0.5), check=9.0))
+    for other in ({"port": 81}, {"host": "192.0.2.2"}, {"rise": 9}, {"fall": 9}, {"kind": CheckKind.ICMP}):
+        assert not found.same_question(attrs.evolve(found, **other))

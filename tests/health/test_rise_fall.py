@@ -60,6 +60,25 @@ def test_it_agrees_with_a_plain_model(rise, fall, results):
         assert health.up == up
 
 
+def test_a_server_goes_through_the_states_and_pauses_that_haproxy_logs():
+    """HAProxy 2.6, `inter 1000 fastinter 200 downinter 500 rise 2 fall 3`: its log, its pauses."""
+    observed = [
+        ("+", "3/3 UP", 1.0),
+        ("+", "3/3 UP", 1.0),
+        ("-", "2/3 UP", 0.2),
+        ("+", "3/3 UP", 1.0),
+        ("-", "2/3 UP", 0.2),
+        ("-", "1/3 UP", 0.2),
+        ("-", "0/2 DOWN", 0.5),
+        ("+", "1/2 DOWN", 0.2),
+        ("+", "3/3 UP", 1.0),
+    ]
+    health = Health.initial(2, 3)
+    for result, text, pause in observed:
+        health = after(health, result == "+")
+        assert (health.text, interval(health, 1.0, 0.2, 0.5)) == (text, pause)
+
+
 @pytest.mark.parametrize(
     ("results", "expected"),
     [("", "fast"), ("+", "inter"), ("+-", "fast"), ("-", "down"), ("-+", "fast"), ("-++", "inter")],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import socket
 import struct
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -29,7 +32,7 @@ def plan(port: int, *, http: bool = False, inter: float = 0.05, **more) -> Check
         "rise": 2,
         "fall": 3,
         "connect_timeout": 0.3,
-        "read_timeout": 0.3,
+        "read_timeout": None,
     }
     return CheckPlan(**{**values, **more})
 
@@ -37,9 +40,9 @@ def plan(port: int, *, http: bool = False, inter: float = 0.05, **more) -> Check
 class Watch:
     """Collects verdicts and lets a test wait for one."""
 
-    def __init__(self) -> None:
-        self.send, self._receive = trio.open_memory_channel(1000)
-        self.service = HealthService(self._report)
+    def __init__(self, **limits) -> None:
+        self.send, self._receive = trio.open_memory_channel(100_000)
+        self.service = HealthService(self._report, **limits)
 
     def _report(self, key, verdict):
         self.send.send_nowait((key, verdict))
@@ -73,6 +76,22 @@ async def serve(nursery, behave) -> int:
 
 async def hang(_):
     await trio.sleep_forever()
+
+
+def descriptors() -> int:
+    """Sockets and epolls that are open; what a lookup left behind is reading is not ours to count."""
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += str(link.readlink()).startswith(("socket:", "anon_inode:"))
+    return found
+
+
+@pytest.fixture
+def silent_port():
+    """The kernel accepts there; nobody ever says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+        yield listener.getsockname()[1]
 
 
 def free_port() -> int:
@@ -185,10 +204,43 @@ async def test_a_reset_is_a_failure_with_its_reason(watch, nursery):
 
 async def test_a_hanging_target_costs_only_its_own_slot(watch, nursery):
     hangs = await serve(nursery, hang)
-    good = await serve(nursery, lambda stream: stream.aclose())
+    good = await serve(nursery, hang)
     other = ServerKey("web", "other")
-    watch.service.replace({KEY: plan(hangs, http=True, read_timeout=30.0), other: plan(good)})
+    watch.service.replace({KEY: plan(hangs, http=True, connect_timeout=30.0), other: plan(good)})
     assert await watch.keys(5) == [other] * 5
+
+
+async def test_beyond_the_limit_probes_wait_for_others_to_land(nursery):
+    """Four hang, two may be in flight: the good ones get their turn when the hanging run out of time."""
+    watch = Watch(max_in_flight=2)
+    await nursery.start(watch.service.run)
+    hangs, good = await serve(nursery, hang), await serve(nursery, hang)
+    plans = {
+        ServerKey("hangs", str(i)): plan(hangs, http=True, connect_timeout=0.1 + i / 1000) for i in range(4)
+    }
+    plans |= {ServerKey("good", str(i)): plan(good, rise=i + 1) for i in range(4)}
+    watch.service.replace(plans)
+    seen: set[ServerKey] = set()
+    with trio.fail_after(5):
+        while seen != set(plans):
+            seen |= set(await watch.keys(1))
+    assert sum(verdict.up for verdict in watch.service.states().values()) == 4
+
+
+async def test_hundreds_of_servers_are_all_heard_and_leave_nothing_behind(silent_port):
+    before = descriptors()
+    watch = Watch()
+    async with trio.open_nursery() as inner:
+        await inner.start(watch.service.run)
+        plans = {
+            ServerKey("web", str(i)): plan(silent_port, inter=5.0, fastinter=0.3, fall=i + 1)
+            for i in range(300)
+        }
+        watch.service.replace(plans)
+        assert set(await watch.keys(300)) == set(plans)
+        inner.cancel_scope.cancel()
+    assert all(verdict.up for verdict in watch.service.states().values())
+    assert descriptors() == before
 
 
 async def test_servers_with_equal_terms_are_probed_once(watch, nursery):
@@ -197,9 +249,10 @@ async def test_servers_with_equal_terms_are_probed_once(watch, nursery):
     async def behave(stream):
         nonlocal probes
         probes += 1
-        await stream.aclose()
+        await stream.receive_some(1000)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
 
-    shared = plan(await serve(nursery, behave), inter=30.0)
+    shared = plan(await serve(nursery, behave), http=True, inter=30.0)
     keys = {ServerKey("web", "one"), ServerKey("static", "one")}
     watch.service.replace(dict.fromkeys(keys, shared))
     assert set(await watch.keys(2)) == keys
@@ -218,6 +271,39 @@ async def test_a_reload_keeps_the_state_of_what_did_not_change_and_forgets_what_
     assert watch.service.states() == {KEY: before}
 
 
+async def test_a_reload_that_changes_only_the_timing_keeps_what_is_known(watch):
+    port = free_port()
+    watch.service.replace({KEY: plan(port)})
+    assert (await watch.next()).changed
+    watch.service.replace({KEY: plan(port, inter=0.2)})
+    down = watch.service.states()[KEY]
+    assert not down.up
+    verdict = await watch.next()
+    assert (verdict.up, verdict.changed, verdict.since) == (False, False, down.since)
+    watch.service.replace({KEY: plan(port, rise=1)})
+    assert (await watch.next()).changed, "another way of counting begins anew"
+
+
+async def test_a_server_that_a_reload_removed_is_not_heard_of_again(watch, nursery):
+    asked, answer = trio.Event(), trio.Event()
+
+    async def behave(stream):
+        await stream.receive_some(1000)
+        asked.set()
+        await answer.wait()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    good = await serve(nursery, hang)
+    watch.service.replace({KEY: plan(await serve(nursery, behave), http=True)})
+    with trio.fail_after(5):
+        await asked.wait()
+    other = ServerKey("web", "other")
+    watch.service.replace({other: plan(good)})
+    answer.set()
+    assert set(await watch.keys(5)) == {other}
+    assert set(watch.service.states()) == {other}
+
+
 async def test_first_checks_are_spread_over_the_interval(watch, nursery):
     port = await serve(nursery, lambda stream: stream.aclose())
     began = trio.current_time()
@@ -227,17 +313,113 @@ async def test_first_checks_are_spread_over_the_interval(watch, nursery):
     assert trio.current_time() - began >= 0.35
 
 
-async def test_a_bug_in_a_probe_fails_that_server_only(watch, nursery, monkeypatch, caplog):
-    async def broken(_):
+async def test_a_bug_in_who_is_told_stops_no_checks(nursery, caplog):
+    calls = 0
+    enough = trio.Event()
+
+    def broken(key, verdict):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            enough.set()
         raise RuntimeError("boom")
 
-    good = await serve(nursery, lambda stream: stream.aclose())
-    monkeypatch.setattr(watch.service, "_probe", broken)
-    with caplog.at_level(logging.ERROR, "hapair.health"):
-        watch.service.replace({KEY: plan(good)})
-        verdict = await watch.next()
-    assert (verdict.up, verdict.outcome.status) == (False, "SOCKERR")
+    service = HealthService(broken)
+    await nursery.start(service.run)
+    with caplog.at_level(logging.ERROR, "hapair.health"), trio.fail_after(5):
+        service.replace({KEY: plan(free_port())})
+        await enough.wait()
     assert "boom" in caplog.text
+
+
+async def test_who_is_told_may_replace_everything(nursery):
+    told: list[ServerKey] = []
+    enough = trio.Event()
+    other = ServerKey("web", "other")
+    plans = {ServerKey("web", str(i)): plan(free_port(), inter=0.01, rise=i + 1) for i in range(40)}
+    last = {other: plan(free_port())}
+
+    def report(key, verdict):
+        told.append(key)
+        if key != other:
+            service.replace(last)
+        elif len(told) > 3:
+            enough.set()
+
+    service = HealthService(report)
+    await nursery.start(service.run)
+    service.replace(plans)
+    with trio.fail_after(5):
+        await enough.wait()
+    assert told[0] in plans
+    assert set(told[1:]) == {other}
+
+
+async def test_changes_of_health_are_logged_in_haproxys_words(watch, caplog):
+    with caplog.at_level(logging.INFO, "hapair.health"):
+        watch.service.replace({KEY: plan(free_port())})
+        for _ in range(3):
+            await watch.next()
+    assert len(caplog.messages) == 1, "nothing changed after the first"
+    assert re.fullmatch(
+        r"Health check for server web/one failed, reason: Layer4 connection problem, "
+        r'info: "Connection refused", check duration: \d+ms, status: 0/2 DOWN\.',
+        caplog.messages[0],
+    )
+
+
+async def test_a_name_is_looked_up_and_its_address_probed(nursery):
+    """Before the start is reported when it is known by then, at its first check otherwise."""
+    watch = Watch()
+    port = await serve(nursery, hang)
+    watch.service.replace({KEY: plan(port, host="localhost")})
+    await nursery.start(watch.service.run)
+    assert (await watch.next()).outcome.status == "L4OK"
+    later = ServerKey("web", "later")
+    watch.service.replace({later: plan(port, host="localhost", rise=7)})
+    assert await watch.keys(1) == [later]
+    assert watch.service.states()[later].outcome.status == "L4OK"
+
+
+@pytest.mark.parametrize("host", ["no such host", "a..b"])
+async def test_a_name_that_means_nothing_is_a_failed_check(watch, host):
+    watch.service.replace({KEY: plan(80, host=host, connect_timeout=4.0)})
+    verdict = await watch.next()
+    assert (verdict.up, verdict.outcome.status) == (False, "SOCKERR")
+    assert verdict.outcome.info
+
+
+@pytest.mark.parametrize("step", range(0, 40, 2))
+async def test_cancelled_at_any_step_it_leaves_no_descriptor(silent_port, step):
+    """Some probes hang, some are refused, some land, whenever it is that we go."""
+    before = descriptors()
+    watch = Watch()
+    watch.service.replace(
+        {
+            ServerKey("b", "hangs"): plan(silent_port, http=True),
+            ServerKey("b", "good"): plan(silent_port, inter=0.01),
+            ServerKey("b", "refused"): plan(free_port(), inter=0.01),
+            ServerKey("b", "name"): plan(silent_port, host="localhost", inter=0.01),
+        }
+    )
+    with trio.CancelScope() as scope:
+        trio.lowlevel.add_instrument(CancelAfter(step, scope))
+        await watch.service.run()
+    assert scope.cancelled_caught
+    assert descriptors() == before
+
+
+class CancelAfter(trio.abc.Instrument):
+    """Cancels a scope when so many steps of tasks were made."""
+
+    def __init__(self, steps: int, scope: trio.CancelScope) -> None:
+        self.left, self.scope = steps, scope
+
+    def after_task_step(self, _task):
+        self.left -= 1
+        if self.left <= 0:
+            trio.lowlevel.remove_instrument(self)
+            self.scope.cancel()
 
 
 @pytest.mark.netns

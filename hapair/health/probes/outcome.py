@@ -1,13 +1,19 @@
-"""What one probe found."""
+"""What one probe found, in HAProxy's words."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 
-_WORDS = {
+Status = Literal[
+    "L3OK", "L3TOUT", "L4OK", "L4TOUT", "L4CON", "L7OK", "L7TOUT", "L7RSP", "L7STS", "SOCKERR"
+]  # fmt: skip
+"""The statistics' column `check_status`; layer 3 is ours."""
+
+_WORDS: dict[Status, str] = {
     "L3OK": "Layer3 check passed",
     "L3TOUT": "Layer3 timeout",
-    "L3RSP": "Layer3 unreachable",
     "L4OK": "Layer4 check passed",
     "L4TOUT": "Layer4 timeout",
     "L4CON": "Layer4 connection problem",
@@ -17,21 +23,40 @@ _WORDS = {
     "L7STS": "Layer7 wrong status",
     "SOCKERR": "Socket error",
 }
+_PASSED = frozenset({"L3OK", "L4OK", "L7OK"})
+
+EXCERPT = 80
+"""Bytes that are kept of what was sent and received."""
+
+
+@attrs.frozen
+class Finding:
+    """What a probe concluded."""
+
+    status: Status
+    info: str = ""
+    """What was received or went wrong, in a few printable words."""
+    code: int = 0
+    """HTTP status, when one was received."""
+
+    @property
+    def ok(self) -> bool:
+        return self.status in _PASSED
 
 
 @attrs.frozen
 class Outcome:
-    """One verdict on one server, with HAProxy's status code and what an operator can act on."""
+    """A finding with its circumstances."""
 
     ok: bool
-    status: str
-    """L4OK, L7STS, …: a column of the statistics."""
+    status: Status
     duration: float
-    """Seconds from the first packet to the verdict."""
+    """Seconds from the first packet to the conclusion."""
     info: str = ""
-    """What was received or went wrong, in a few words."""
     code: int = 0
-    """HTTP status, when one was received."""
+    sent: bytes = b""
+    """The first bytes of what was sent and received, for who has to find out why."""
+    received: bytes = b""
 
     @property
     def description(self) -> str:
@@ -42,3 +67,8 @@ class Outcome:
         if self.info:
             text += f', info: "{self.info}"'
         return text
+
+
+def printable(data: bytes) -> str:
+    """Bytes of a server as text that can neither end a log line nor a quotation."""
+    return "".join(chr(byte) if 32 <= byte <= 126 and byte != 34 else "." for byte in data[:EXCERPT])
