@@ -120,7 +120,7 @@ class Flights(Generic[Target]):
             else:
                 self._connect(flight, family, address, dialogue)
         except OSError as error:
-            self._land(flight, _of_connect(error.errno), now)
+            self._land(flight, _of_connect(error.errno, ping=dialogue is None), now)
         except Exception:
             logger.exception("bug in a probe")
             self._land(flight, _BUG, now)
@@ -308,9 +308,11 @@ def _timeout(flight: _Flight[Target]) -> Finding:
     return Finding("L7TOUT" if flight.connected else "L4TOUT")
 
 
-def _of_connect(code: int | None) -> Finding:
-    """The finding on a connection that could not be made; SOCKERR when that says nothing about the server."""
+def _of_connect(code: int | None, *, ping: bool = False) -> Finding:
+    """The finding on a server that could not be reached; SOCKERR when that says nothing about the server."""
     if code == errno.ETIMEDOUT:
         return Finding("L4TOUT")
     info = os.strerror(code or errno.EIO)
-    return Finding("L4CON" if code in _UNREACHABLE else "SOCKERR", info)
+    if code not in _UNREACHABLE:
+        return Finding("SOCKERR", info)
+    return Finding("L3CON" if ping else "L4CON", info)

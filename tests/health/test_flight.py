@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from kernel.namespaces import Namespace
 
 from hapair.config.model import CheckKind, HttpCheck
 from hapair.health.flight import BATCH, Flights
@@ -355,3 +356,66 @@ def test_closing_abandons_everything(sky):
     other.listener.close()
     assert other.landed == {}
     assert descriptors() == before
+
+
+def ping(sky: Sky, target: str, address: str) -> None:
+    sky.flights.launch(
+        target, PLAN, socket.AF_INET6 if ":" in address else socket.AF_INET, (address, 0), None, sky.now
+    )
+
+
+@pytest.mark.netns
+def test_pings_share_a_socket_and_each_gets_its_own_answer(sky):
+    """Needs NET_RAW or ping sockets."""
+    before = descriptors()
+    for index in range(100):
+        ping(sky, f"four {index}", f"127.0.0.{index + 1}")
+        ping(sky, f"six {index}", "::1")
+    assert descriptors() == before + 2
+    sky.now += 0.125
+    sky.until_landed(200)
+    assert {(outcome.status, outcome.duration) for outcome in sky.landed.values()} == {("L3OK", 0.125)}
+
+
+@pytest.fixture
+def alone():
+    """Flights in a network of their own, where only loopback is."""
+    namespace = Namespace()
+    with namespace.entered():
+        sky = Sky()
+        yield sky, namespace
+        sky.flights.close()
+        sky.listener.close()
+    namespace.close()
+
+
+@pytest.mark.netns
+def test_a_host_that_does_not_answer_pings_runs_out_of_time(alone):
+    sky, namespace = alone
+    namespace.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all")
+    ping(sky, "t", "127.0.0.1")
+    sky.now += 0.999
+    sky.turn()
+    assert sky.landed == {}
+    sky.now += 0.001
+    sky.turn()
+    assert (sky.landed["t"].status, sky.landed["t"].duration) == ("L3TOUT", pytest.approx(1.0))
+
+
+@pytest.mark.netns
+def test_an_answer_that_comes_too_late_is_nobodys(alone):
+    sky, _ = alone
+    ping(sky, "t", "127.0.0.1")
+    sky.flights.abandon("t")
+    sky.launch("t")
+    sky.wait_for_events()
+    sky.turn()
+    assert sky.landed == {}
+
+
+@pytest.mark.netns
+def test_an_address_without_a_route_is_unreachable_at_once(alone):
+    sky, _ = alone
+    ping(sky, "t", "192.0.2.1")
+    assert (sky.landed["t"].status, sky.landed["t"].info) == ("L3CON", "Network is unreachable")
+    assert sky.landed["t"].description == 'Layer3 unreachable, info: "Network is unreachable"'

@@ -7,13 +7,14 @@ from typing import Literal
 import attrs
 
 Status = Literal[
-    "L3OK", "L3TOUT", "L4OK", "L4TOUT", "L4CON", "L7OK", "L7TOUT", "L7RSP", "L7STS", "SOCKERR"
+    "L3OK", "L3TOUT", "L3CON", "L4OK", "L4TOUT", "L4CON", "L7OK", "L7TOUT", "L7RSP", "L7STS", "SOCKERR"
 ]  # fmt: skip
 """The statistics' column `check_status`; layer 3 is ours."""
 
 _WORDS: dict[Status, str] = {
     "L3OK": "Layer3 check passed",
     "L3TOUT": "Layer3 timeout",
+    "L3CON": "Layer3 unreachable",
     "L4OK": "Layer4 check passed",
     "L4TOUT": "Layer4 timeout",
     "L4CON": "Layer4 connection problem",
