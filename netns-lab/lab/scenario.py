@@ -103,16 +103,21 @@ class Pair:
             return
         raise LabError(f"not within {within:.1f} s: {what}\n{self.log()}")
 
-    async def until_master(self, node: Node, within: float) -> None:
-        """Wait until `node` alone has the VIP and is served through."""
+    async def until_master(self, node: Node, within: float, calm: float = 0.0) -> None:
+        """Wait until `node` alone has the VIP, for `calm` seconds now, and is served through.
+
+        Two nodes that start together may both be MASTER for a moment; a calm longer than
+        the master-down time says that they have heard each other.
+        """
         name, address = node.settings.name, self.address_of(node)
         since = time.monotonic()
 
         def settled() -> bool:
             newest = self.prober.requests[-1:]
-            return self.sampler.holders == {name} and any(
-                request.via == address and request.start >= since for request in newest
-            )
+            holdings = self.sampler.holdings
+            if self.sampler.holders != {name} or holdings[-1].since > time.monotonic() - calm:
+                return False
+            return any(request.via == address and request.start >= since for request in newest)
 
         await self.until(f"{name} holds the VIP and serves", settled, within)
 

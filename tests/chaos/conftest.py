@@ -22,6 +22,6 @@ async def pair(request):
         pytest.fail("needs root; as a user run it as `make chaos` does: python -m lab.namespaces pytest ...")
     kind = request.config.getoption("--nodes")
     async with open_pair(dict.fromkeys(PRIORITIES, kind), INTERVAL) as running:
-        await running.until_master(running.nodes["lb-a"], within=10)
+        await running.until_master(running.nodes["lb-a"], within=10, calm=5 * INTERVAL)
         yield running
         print(running.log())  # noqa: T201 -- pytest shows it when the test has failed
