@@ -41,6 +41,16 @@ Address = tuple[int, object]
 """(family, what `connect` takes)."""
 
 
+def resolve(host: str, port: int) -> Address:
+    """The first address of a name.  Blocks.
+
+    Raises:
+        OSError: it has none.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return family, address
+
+
 @attrs.frozen(cache_hash=True)
 class ServerKey:
     backend: str
@@ -88,10 +98,14 @@ class HealthService:
     """Probes servers and reports every verdict."""
 
     def __init__(
-        self, report: Callable[[ServerKey, Verdict], None], max_in_flight: int = MAX_IN_FLIGHT
+        self,
+        report: Callable[[ServerKey, Verdict], None],
+        max_in_flight: int = MAX_IN_FLIGHT,
+        resolve: Callable[[str, int], Address] = resolve,
     ) -> None:
-        """`report` is called after every check of every server."""
+        """`report` is called after every check of every server, `resolve` in a thread."""
         self._report = report
+        self._resolve = resolve
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if descriptors != resource.RLIM_INFINITY:
             max_in_flight = max(1, min(max_in_flight, int(descriptors * DESCRIPTORS)))
@@ -240,10 +254,13 @@ class HealthService:
         plan = target.plan
         try:
             target.address = await trio.to_thread.run_sync(
-                _resolve, plan.host, plan.port, abandon_on_cancel=True, limiter=self._lookup_limiter
+                self._resolve, plan.host, plan.port, abandon_on_cancel=True, limiter=self._lookup_limiter
             )
         except (OSError, UnicodeError) as error:  # the latter from a name that cannot be one
             return (isinstance(error, OSError) and error.strerror) or str(error)
+        except Exception:
+            logger.exception("bug in the lookup of %s", plan.host)
+            return "internal error"
         return ""
 
     async def _look_up_and_check(self, target: _Target) -> None:
@@ -271,8 +288,3 @@ def literal_address(plan: CheckPlan) -> Address | None:
     except ValueError:
         return None
     return (socket.AF_INET6 if six else socket.AF_INET), (plan.host, plan.port)
-
-
-def _resolve(host: str, port: int) -> Address:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return family, address

@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import struct
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -227,6 +228,32 @@ async def test_beyond_the_limit_probes_wait_for_others_to_land(nursery):
     assert sum(verdict.up for verdict in watch.service.states().values()) == 4
 
 
+async def test_waiting_for_a_slot_is_waiting(nursery, silent_port):
+    """Nothing spins while everything in flight hangs."""
+    watch = Watch(max_in_flight=1)
+    await nursery.start(watch.service.run)
+    watch.service.replace(
+        {
+            KEY: plan(silent_port, http=True, connect_timeout=0.5),
+            ServerKey("web", "waits"): plan(silent_port),
+        }
+    )
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
+    await watch.next()
+    trio.lowlevel.remove_instrument(steps)
+    assert steps.count < 50
+
+
+class Steps(trio.abc.Instrument):
+    """Counts steps of tasks."""
+
+    count = 0
+
+    def after_task_step(self, _task):
+        self.count += 1
+
+
 async def test_hundreds_of_servers_are_all_heard_and_leave_nothing_behind(silent_port):
     before = descriptors()
     watch = Watch()
@@ -332,11 +359,13 @@ async def test_a_bug_in_who_is_told_stops_no_checks(nursery, caplog):
     assert "boom" in caplog.text
 
 
-async def test_who_is_told_may_replace_everything(nursery):
+async def test_who_is_told_may_replace_everything(nursery, tmp_path):
+    """Launches that end at once, many in one turn: the first report ends the rest."""
     told: list[ServerKey] = []
     enough = trio.Event()
     other = ServerKey("web", "other")
-    plans = {ServerKey("web", str(i)): plan(free_port(), inter=0.01, rise=i + 1) for i in range(40)}
+    absent = str(tmp_path / "absent")
+    plans = {ServerKey("web", str(i)): plan(0, host=absent, fastinter=0.0, rise=i + 1) for i in range(20)}
     last = {other: plan(free_port())}
 
     def report(key, verdict):
@@ -347,8 +376,8 @@ async def test_who_is_told_may_replace_everything(nursery):
             enough.set()
 
     service = HealthService(report)
-    await nursery.start(service.run)
     service.replace(plans)
+    await nursery.start(service.run)
     with trio.fail_after(5):
         await enough.wait()
     assert told[0] in plans
@@ -368,17 +397,60 @@ async def test_changes_of_health_are_logged_in_haproxys_words(watch, caplog):
     )
 
 
-async def test_a_name_is_looked_up_and_its_address_probed(nursery):
-    """Before the start is reported when it is known by then, at its first check otherwise."""
-    watch = Watch()
-    port = await serve(nursery, hang)
-    watch.service.replace({KEY: plan(port, host="localhost")})
+class Names:
+    """A resolver that can be made to hang."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answering = threading.Event()
+        self.answering.set()
+
+    def resolve(self, host: str, port: int):
+        self.asked.append(host)
+        self.answering.wait(10)
+        return socket.AF_INET, ("127.0.0.1", port)
+
+
+async def test_names_are_looked_up_once_before_the_start_is_reported(nursery, silent_port):
+    """After it the files of the resolver may be out of reach."""
+    names = Names()
+    watch = Watch(resolve=names.resolve)
+    watch.service.replace({KEY: plan(silent_port, host="www.example")})
     await nursery.start(watch.service.run)
+    assert names.asked == ["www.example"]
+    for _ in range(3):
+        assert (await watch.next()).outcome.status == "L4OK"
+    assert names.asked == ["www.example"]
+    watch.service.replace({KEY: plan(silent_port, host="www.example", inter=0.04)})
+    await watch.next()
+    assert names.asked == ["www.example"], "a reload that changes only the timing keeps the address"
+
+
+async def test_a_name_that_comes_with_a_reload_is_looked_up_at_its_first_check(nursery, silent_port):
+    names = Names()
+    watch = Watch(resolve=names.resolve)
+    await nursery.start(watch.service.run)
+    watch.service.replace({KEY: plan(silent_port, host="www.example")})
     assert (await watch.next()).outcome.status == "L4OK"
-    later = ServerKey("web", "later")
-    watch.service.replace({later: plan(port, host="localhost", rise=7)})
-    assert await watch.keys(1) == [later]
-    assert watch.service.states()[later].outcome.status == "L4OK"
+    assert names.asked == ["www.example"]
+
+
+async def test_a_resolver_that_hangs_costs_only_who_needs_it(nursery, silent_port):
+    names = Names()
+    watch = Watch(resolve=names.resolve)
+    await nursery.start(watch.service.run)
+    names.answering.clear()
+    named, numbered = ServerKey("web", "named"), ServerKey("web", "numbered")
+    watch.service.replace({named: plan(silent_port, host="www.example"), numbered: plan(silent_port)})
+    while named not in watch.service.states():
+        await watch.next()
+    outcome = watch.service.states()[named].outcome
+    assert (outcome.status, outcome.info) == ("SOCKERR", "the name server does not answer")
+    assert watch.service.states()[numbered].up
+    names.answering.set()
+    with trio.fail_after(5):
+        while not watch.service.states()[named].up:
+            await watch.next()
 
 
 @pytest.mark.parametrize("host", ["no such host", "a..b"])
