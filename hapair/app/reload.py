@@ -36,6 +36,7 @@ async def apply(node: Node, config: NodeConfig) -> str:
     node.plane.commit(prepared, gate_addresses(config))
     node.config = config
     node.health.replace(node.check_plans(config))
+    node.tracking.adopt(config.vrrp)
     node.tell_states()
     await node.routers.apply(config)
     return change.summary()

@@ -18,6 +18,7 @@ from hapair.api.page import stats_responder
 from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.app.limits import reserve_descriptors
+from hapair.app.tracking import Tracking
 from hapair.dataplane.service import DataPlane, gate_addresses
 from hapair.errors import StartError
 from hapair.health.plan import plan_for
@@ -29,11 +30,8 @@ from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
-from hapair.vrrp.tracking import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hapair.api.stats import Row
     from hapair.config.model import Frontend, NodeConfig, VrrpInstance
     from hapair.dataplane.access_log import LogSink
@@ -55,7 +53,8 @@ class Node:
         self._api = api
         self.plane = DataPlane(config.node.maxconn, sink, self._statistics)
         self.health = HealthService(self._server_checked)
-        self.routers = VirtualRouters(self.plane, guard_timeout(config))
+        self.tracking = Tracking(self.health)
+        self.routers = VirtualRouters(self.plane, self.tracking, guard_timeout(config))
         self.commands = Commands(self.plane, self._verdicts, self._statuses, self.tell_tracking)
 
     def check_plans(self, config: NodeConfig) -> dict[ServerKey, CheckPlan]:
@@ -77,10 +76,13 @@ class Node:
         reserve_descriptors(self.config.node.maxconn)
         self.plane.commit(self.plane.prepare(self.config), gate_addresses(self.config))
         self.health.replace(self.check_plans(self.config))
+        self.tell_tracking()
 
     def _server_checked(self, key: ServerKey, verdict: Verdict) -> None:
         # Every verdict, not only a change: after a reload the two may have started from different states.
-        if self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict)):
+        changed = self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
+        settled = self.tracking.checked(key, verdict)
+        if changed or settled:
             self.tell_tracking()
 
     def tell_states(self) -> None:
@@ -118,7 +120,7 @@ class Node:
 
     def tell_tracking(self) -> None:
         """Let every router know whether the backends that it tracks have enough servers."""
-        self.routers.tell_tracking(self.plane.usable_counts())
+        self.tracking.tell(self.plane.usable_servers())
 
 
 def reason(verdict: Verdict) -> str:
@@ -138,12 +140,12 @@ def guard_timeout(config: NodeConfig) -> float:
 class VirtualRouters:
     """The VRRP instances of the node, each in a scope of its own so that a reload can end one."""
 
-    def __init__(self, plane: DataPlane, guard_timeout: float) -> None:
+    def __init__(self, plane: DataPlane, tracking: Tracking, guard_timeout: float) -> None:
         self._plane = plane
+        self._tracking = tracking
         self._guard = GuardProcess(guard_timeout)
         self._lifetime = address_lifetime(guard_timeout)
         self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
-        self._usable: Mapping[str, int] = {}
         self._links: Links | None = None
         self._route: Any = None
         self._needs: trio.Nursery | None = None
@@ -187,13 +189,6 @@ class VirtualRouters:
             self._guarded = True
             await self._needs.start(self._guard.run)
 
-    def tell_tracking(self, usable: Mapping[str, int]) -> None:
-        """How many usable servers each backend has now."""
-        self._usable = usable
-        for instance, router, _, _ in self._running.values():
-            verdict = judge(instance.track, usable)
-            router.set_tracking(verdict.ok, verdict.why)
-
     def routers(self) -> list[VirtualRouter]:
         """Those that take part now."""
         return [router for _, router, _, _ in self._running.values()]
@@ -212,8 +207,6 @@ class VirtualRouters:
         for name, instance in config.vrrp.items():
             if name not in self._running:
                 await self._nursery.start(self._route_for, instance)
-        if self._usable:
-            self.tell_tracking(self._usable)
 
     async def _route_for(
         self, instance: VrrpInstance, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -243,6 +236,7 @@ class VirtualRouters:
                 guard=self._guard,
                 lifetime=self._lifetime,
             )
+            stack.callback(self._tracking.follow(instance, router, link))
             ended = trio.Event()
             try:
                 with trio.CancelScope() as scope:

@@ -252,9 +252,9 @@ class DataPlane:
         self._serve_woken(time.monotonic())
         self._poke()
 
-    def usable_counts(self) -> dict[str, int]:
-        """How many servers take new sessions, by backend."""
-        return {name: backend.usable_count() for name, backend in self.backends.items()}
+    def usable_servers(self) -> dict[str, frozenset[str]]:
+        """The names of servers that take new sessions, by backend."""
+        return {name: backend.usable_names() for name, backend in self.backends.items()}
 
     # -- life ---------------------------------------------------------------------------------------
 

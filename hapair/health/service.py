@@ -11,7 +11,7 @@ import logging
 import random
 import resource
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from math import inf
 
@@ -142,6 +142,18 @@ class HealthService:
                 self._forget(target)
         self._fresh = [target for target in self._fresh if not target.retired]
         self._wake()
+
+    def recheck(self, keys: Collection[ServerKey]) -> None:
+        """Check these servers at once, and forget what is under way: the network has changed under it."""
+        for target in self._targets.values():
+            if target.lookup is None and not target.servers.isdisjoint(keys):
+                self._flights.abandon(target)
+                self._calendar.set(target, trio.current_time())
+        self._wake()
+
+    def servers(self) -> set[ServerKey]:
+        """Every server that is checked."""
+        return {key for target in self._targets.values() for key in target.servers}
 
     def states(self) -> dict[ServerKey, Verdict]:
         """The last verdict on every server that was checked."""

@@ -278,9 +278,9 @@ class Backend:
         backup = [server for server in self.servers if server.eligible and server.backup][:1]
         return set(active or backup)
 
-    def usable_count(self) -> int:
+    def usable_names(self) -> frozenset[str]:
         """Servers that take new sessions: what VRRP tracking counts."""
-        return sum(server.eligible for server in self.servers)
+        return frozenset(server.name for server in self.servers if server.eligible)
 
     def counts(self) -> tuple[int, int]:
         """(active, backup) servers left, for HAProxy's log line."""

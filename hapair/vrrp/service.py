@@ -132,9 +132,13 @@ class VirtualRouter:
 
     def set_tracking(self, ok: bool, why: str) -> None:
         """Say whether what this router tracks is well; nothing happens unless that changes."""
-        if ok != self._tracking_told:
-            self._tracking_told = ok
+        if ok == self._tracking_told:
+            return
+        self._tracking_told = ok
+        if self._running:
             self._tell(TrackingChanged(ok, why))
+        else:
+            self._adopt_tracking(ok, why)
 
     async def reconfigure(self, instance: VrrpInstance) -> None:
         """Take over another priority, interval, preemption, announcing, checksum form or other addresses.
@@ -214,8 +218,7 @@ class VirtualRouter:
         if isinstance(event, Started | LinkUp):
             await self._learn_networks()
         if isinstance(event, TrackingChanged):
-            self._router = attrs.evolve(self._router, well=event.ok)
-            self._why = "" if event.ok else event.why
+            self._adopt_tracking(event.ok, event.why)
         now = trio.current_time()
         before = self._state
         self._state, orders = election.step(self._router, before, event, now)
@@ -234,6 +237,10 @@ class VirtualRouter:
                 "(%s) %s was removed by somebody else, putting it back", self._instance.name, event.address
             )
         await self._carry_out(orders)
+
+    def _adopt_tracking(self, ok: bool, why: str) -> None:
+        self._router = attrs.evolve(self._router, well=ok)
+        self._why = "" if ok else why
 
     async def _carry_out(self, orders: tuple[Order, ...]) -> None:
         for order in orders:

@@ -33,9 +33,9 @@ def test_a_setter_that_worked_says_nothing_and_is_told_to_whom_it_concerns(comma
 
 def test_a_server_in_maintenance_is_used_by_nobody_and_comes_back(commands, plane):
     commands.execute("set server be/s1 state maint")
-    assert plane.usable_counts() == {"be": 1}  # the backup
+    assert plane.usable_servers() == {"be": {"s3"}}  # the backup
     commands.execute("set server be/s1 state ready")
-    assert plane.usable_counts() == {"be": 2}
+    assert plane.usable_servers() == {"be": {"s1", "s3"}}
 
 
 def test_weights_are_absolute_or_a_percentage_of_the_first(commands):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from hapair.config.model import CheckKind, HttpCheck
 from hapair.health.plan import CheckPlan
@@ -501,3 +502,20 @@ async def test_loopback_answers_a_ping_and_a_dead_address_does_not(watch):
     assert (await watch.next()).outcome.status == "L3OK"
     watch.service.replace({KEY: plan(0, kind=CheckKind.ICMP, host="::1")})
     assert (await watch.next()).outcome.status == "L3OK"
+
+
+async def test_a_recheck_forgets_what_is_under_way_and_asks_at_once(nursery, silent_port):
+    """The network has changed under it: what it would say is about a network that is gone."""
+    names = Names()
+    watch = Watch(resolve=names.resolve)
+    await nursery.start(watch.service.run)
+    slow = ServerKey("web", "slow")
+    watch.service.replace(
+        {KEY: plan(silent_port, inter=60.0), slow: plan(silent_port, http=True, connect_timeout=60.0)}
+    )
+    assert (await watch.next()).outcome.ok
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    watch.service.recheck({KEY, slow})
+    assert (await watch.next()).outcome.ok, "not in a minute"
+    assert watch.service.states().keys() == {KEY}
+    assert watch.service.servers() == {KEY, slow}

@@ -186,7 +186,7 @@ def test_the_first_backup_serves_only_without_any_active() -> None:
     pool.set_up(first, False)
     assert pool.place(Waiter(0), None) is second
     assert pool.counts() == (0, 1)
-    assert pool.usable_count() == 1
+    assert pool.usable_names() == {"b2"}
 
 
 def test_a_cookie_reaches_a_backup_and_a_draining_server_but_not_one_in_maintenance() -> None:
@@ -215,7 +215,7 @@ def test_a_reload_keeps_what_is_known_about_a_server(state: str) -> None:
     new.inherit(old.servers)
     known = {one.name: (one.up, one.administrative) for one in new.servers}
     assert known == {"a": (False, "ready"), "b": (True, "maint"), "c": (True, "ready")}
-    assert new.usable_count() == 1
+    assert new.usable_names() == {"c"}
 
 
 def test_counters_of_sessions() -> None:
