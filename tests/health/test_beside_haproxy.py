@@ -135,13 +135,21 @@ class Both:
             self.haproxy.end()
 
     async def theirs(self) -> dict[str, tuple[bool, str, int]]:
-        """(up, check status, HTTP status) by server, as HAProxy sees it now."""
-        text = await trio.to_thread.run_sync(self.haproxy.command, "show stat -1 4 -1")
-        found = {}
-        for row in csv.DictReader(text.removeprefix("# ").strip().splitlines()):
-            status = row["check_status"].removeprefix("* ")
-            found[row["svname"]] = (row["status"].startswith("UP"), status, int(row["check_code"] or 0))
-        return found
+        """(up, check status, HTTP status) by server, as HAProxy sees it at the end of a check.
+
+        While one is under way the status has a star and the code is gone: then ask again.
+        """
+        found: dict[str, tuple[bool, str, int]] = {}
+        with trio.fail_after(10):
+            while True:
+                text = await trio.to_thread.run_sync(self.haproxy.command, "show stat -1 4 -1")
+                for row in csv.DictReader(text.removeprefix("# ").strip().splitlines()):
+                    if not row["check_status"].startswith("*"):
+                        up = row["status"].startswith("UP")
+                        found[row["svname"]] = (up, row["check_status"], int(row["check_code"] or 0))
+                if found.keys() == self.ports.keys():
+                    return found
+                await trio.sleep(0.01)
 
     def ours(self) -> dict[str, tuple[bool, str, int]]:
         return {
