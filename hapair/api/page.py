@@ -38,12 +38,13 @@ _SHOWN = (
 )
 
 _STYLE = """
-body { font: 14px/1.4 system-ui, sans-serif; margin: 2rem; color: #1a2733 }
+body { font: 13px/1.4 system-ui, sans-serif; margin: 1.5rem; color: #1a2733 }
 h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin: 1.4rem 0 .3rem }
 table { border-collapse: collapse; width: 100% }
-th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #dde4ea; white-space: nowrap }
-th { font-weight: 600; background: #eef2f5 }
-th:first-child, td:first-child, td:last-child { text-align: left }
+th, td { padding: .25rem .4rem; text-align: right; border-bottom: 1px solid #dde4ea; white-space: nowrap }
+th { font-weight: 600; background: #eef2f5; vertical-align: bottom; white-space: normal }
+th:first-child, td:first-child, th:last-child, td:last-child { text-align: left }
+td:last-child { white-space: normal; width: 25% }
 .up { background: #e3f6e8 } .down { background: #fbe3e3 } .idle { background: #f3f4f6 }
 .sum { font-weight: 600 }
 """
@@ -79,7 +80,10 @@ def html(title: str, table: list[Row]) -> str:
         kind = "frontend" if row["type"] == FRONTEND else "backend"
         groups.setdefault(f"{kind} {row['pxname']}", []).append(row)
     head = "".join(f"<th>{escape(label)}</th>" for _, label in _SHOWN)
-    parts = [f"<!doctype html><title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>"]
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>",
+    ]
     for name, members in groups.items():
         parts.append(f"<h2>{escape(name)}</h2><table><tr>{head}</tr>")
         for row in members:

@@ -161,10 +161,10 @@ class RoundRobin:
         step, rest = self._steps[index]
         self._last[index] = position
         self._next[index] = position + step
+        rest += self._remainder[index]
         if rest:
-            rest += self._remainder[index]
             weight = self._weights[index]
-            if rest >= weight:
+            if rest >= weight:  # also what is left of a greater weight, one by one
                 rest -= weight
                 self._next[index] += 1
             self._remainder[index] = rest

@@ -166,6 +166,14 @@ _EXTREMES: list[Scenario] = [
         ],
     },
     {"weights": [0, 5], "steps": [["pick", 3], ["weight", 0, 3], ["pick", 20]]},
+    {
+        "weights": [10, 5],
+        "steps": [
+            ["pick", 20], ["weight", 1, 10], ["pick", 3], ["weight", 1, 1], ["pick", 36], ["maint", 0],
+            ["pick", 2], ["weight", 0, 1], ["pick", 6], ["weight", 1, 6], ["pick", 14], ["ready", 0],
+            ["pick", 26],
+        ],
+    },
     {"weights": [1],
      "steps": [["dead", 0], ["pick", 2], ["alive", 0], ["pick", 2], ["maint", 0], ["pick", 2]]},
 ]  # fmt: skip

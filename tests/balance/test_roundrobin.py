@@ -111,6 +111,17 @@ def test_a_server_taken_out_is_not_served_until_it_has_weight_again():
     assert sorted(order(balancer, 4)) == list("aabb")
 
 
+def test_what_a_heavier_server_owed_is_paid_off_one_by_one_as_haproxy_does():
+    """Its weight fell from 10 to 1 while it was out: gaps longer than 6:1 says.  Recorded from HAProxy."""
+    balancer = RoundRobin([10, 5])
+    order(balancer, 20)
+    for index, weight, count in ((1, 10, 3), (1, 1, 36), (0, 0, 8), (1, 6, 14)):
+        balancer.set_weight(index, weight)
+        order(balancer, count)
+    balancer.set_weight(0, 1)
+    assert order(balancer, 26) == "bbbbbbabbbbbbbabbbbbbbabbb"
+
+
 def test_algorithms_are_made_by_name():
     assert list(ALGORITHMS) == ["roundrobin"]
     assert order(make("roundrobin", [5, 1, 1]), 7) == "aaabaac"
