@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from kernel.namespaces import pair, wait_for
@@ -116,13 +118,13 @@ def test_hapair_with_the_lower_priority_is_backup_and_takes_over_after_keepalive
 def test_hapair_takes_over_from_a_frozen_keepalived_after_master_down_and_yields_when_it_wakes(stage):
     keepalived, hapair = stage.keepalived(200), stage.hapair(100)
     stage.wait_for_holders(ours=False, theirs=True)
-    children = f"/proc/{keepalived.pid}/task/{keepalived.pid}/children"
-    child = int(stage.theirs.run("cat", children).split()[0])
-    stage.theirs.run("kill", "-STOP", str(child))
+    children = Path(f"/proc/{keepalived.pid}/task/{keepalived.pid}/children")
+    child = int(children.read_text().split()[0])
+    os.kill(child, signal.SIGSTOP)
     frozen_at = time.monotonic()
     hapair.wait_for("Entering MASTER STATE: nothing from 192.0.2.2")
     assert time.monotonic() - frozen_at < MASTER_DOWN + SCHEDULING
-    stage.theirs.run("kill", "-CONT", str(child))
+    os.kill(child, signal.SIGCONT)
     stage.wait_for_holders(ours=False, theirs=True)
     assert hapair.said("192.0.2.2 advertises priority 200, ours is 100")
 
