@@ -33,6 +33,10 @@ def _kill_router(_lab: Lab, node: Node) -> None:
     node.kill_router()
 
 
+def _kill_proxy(_lab: Lab, node: Node) -> None:
+    node.proxy().signal_group(signal.SIGKILL)
+
+
 def _kill_everything(_lab: Lab, node: Node) -> None:
     node.machine.kill_everything(signal.SIGKILL)
 
@@ -85,6 +89,7 @@ class Fault:
 GRACEFUL_STOP = Fault("graceful-stop", "SIGTERM", _terminate, None)
 KILL_ROUTER = Fault("kill-router", "SIGKILL of the VRRP speaker's process group", _kill_router, None)
 KILL_EVERYTHING = Fault("kill-everything", "SIGKILL of every process of the node", _kill_everything, None)
+KILL_PROXY = Fault("kill-proxy", "SIGKILL of the proxy's process group", _kill_proxy, None)
 STOP_ROUTER = Fault(
     "stop-router",
     "SIGSTOP of the VRRP speaker's process group",
@@ -102,6 +107,7 @@ PARTITION = Fault(
 ALL = (
     GRACEFUL_STOP,
     KILL_ROUTER,
+    KILL_PROXY,
     KILL_EVERYTHING,
     STOP_ROUTER,
     STOP_EVERYTHING,

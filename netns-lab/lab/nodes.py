@@ -53,6 +53,9 @@ class Node(Protocol):
     def router(self) -> Process:
         """The process that speaks VRRP."""
 
+    def proxy(self) -> Process:
+        """The process that serves; with hapair it is the one that speaks VRRP."""
+
     def kill_router(self) -> None:
         """SIGKILL the VRRP speaker and its process group; what guards it survives."""
 
@@ -91,6 +94,9 @@ class _Programs:
 
     def router(self) -> Process:
         return self._started[0]
+
+    def proxy(self) -> Process:
+        return self._started[-1]
 
     def kill_router(self) -> None:
         self.router().signal_group(signal.SIGKILL)
@@ -210,6 +216,13 @@ global_defs {{
     router_id {settings.name}
     vrrp_version 3
 }}
+vrrp_script proxy {{
+    script "/bin/bash -c '</dev/tcp/127.0.0.1/80'"
+    interval 1
+    timeout 1
+    fall 1
+    rise 1
+}}
 vrrp_instance web {{
     state BACKUP
     interface {INTERFACE}
@@ -218,6 +231,9 @@ vrrp_instance web {{
     advert_int {settings.advert_interval}
     virtual_ipaddress {{
         {settings.vip}
+    }}
+    track_script {{
+        proxy
     }}
 }}
 """

@@ -6,6 +6,7 @@ Law: a witness records and never judges (`verdicts` does).  All times are
 
 from __future__ import annotations
 
+import ctypes
 import socket
 import struct
 import sys
@@ -62,6 +63,40 @@ class RequestProber:
         else:
             backend, via = outcome.split("/")
             self.requests.append(Request(float(start), float(end), backend=backend, via=via))
+
+
+class AdvertWitness:
+    """Hears multicast adverts on a machine that takes no part in the election."""
+
+    def __init__(self, namespace: NetNamespace) -> None:
+        self.heard: dict[str, float] = {}
+        """Source address -> when its last advert came."""
+        self._news = trio.Condition()
+        with namespace.entered():
+            self._socket = socket.socket(
+                socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_IP)
+            )
+            _attach_filter(self._socket)
+            self._socket.bind((INTERFACE, _ETH_P_IP))
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._socket)
+                packet = self._socket.recv(2048)
+                self.heard[socket.inet_ntoa(packet[12:16])] = time.monotonic()
+                async with self._news:
+                    self._news.notify_all()
+        finally:
+            self._socket.close()
+
+    async def next_from(self, source: str) -> float:
+        """When the next advert of `source` came."""
+        async with self._news:
+            before = self.heard.get(source)
+            while self.heard.get(source) == before:
+                await self._news.wait()
+        return self.heard[source]
 
 
 class VipSampler:
@@ -151,6 +186,24 @@ async def ask_arp(
     return answers
 
 
+def _attach_filter(sock: socket.socket) -> None:
+    """Let only VRRP through: the client's own traffic is thousands of packets a second."""
+    load_protocol, jump_if_equal, accept = 0x30, 0x15, 0x06
+    program = (
+        (load_protocol, 0, 0, 9),
+        (jump_if_equal, 0, 1, _VRRP),
+        (accept, 0, 0, 0xFFFF),
+        (accept, 0, 0, 0),
+    )
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBL", *line) for line in program))
+    sock.setsockopt(
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code))
+    )
+
+
+_ETH_P_IP = 0x0800
+_VRRP = 112
+_SO_ATTACH_FILTER = 26
 _ETH_P_ARP = 0x0806
 
 

@@ -14,7 +14,7 @@ import trio
 from lab import verdicts
 from lab.faults import Fault
 from lab.nodes import Kind, Node, Settings, make_node
-from lab.probers import LIBRARY, RequestProber, VipSampler
+from lab.probers import LIBRARY, AdvertWitness, RequestProber, VipSampler
 from lab.processes import LabError
 from lab.topology import BACKENDS, BALANCERS, PAIR, VIP, Lab, open_lab
 
@@ -68,6 +68,7 @@ class Pair:
         self.nodes = nodes
         self.prober = RequestProber(lab["client"], VIP.ip)
         self.sampler = VipSampler({name: machine.net for name, machine in lab.machines.items()}, VIP.ip)
+        self.adverts = AdvertWitness(lab["client"].net)
 
     @property
     def master(self) -> Node:
@@ -124,6 +125,9 @@ class Pair:
     async def take_over(self, fault: Fault, *, within: float) -> Takeover:
         """Break the MASTER and watch its peer take over.
 
+        It is struck half an interval after an advert of its own: what silence costs depends
+        on when it begins, and must be the same for everybody who is compared.
+
         Raises:
             LabError: the pair was not at peace before, or the peer did not serve in time.
         """
@@ -131,6 +135,7 @@ class Pair:
         peer = self.peer_of(victim)
         await self.until_master(victim, within=5)
         await trio.sleep(_SETTLE)
+        await self._half_an_interval_after_an_advert_of(victim)
         at = fault.at(self.lab, victim)
         via = self.address_of(peer)
         await self.until(
@@ -139,6 +144,14 @@ class Pair:
             within,
         )
         return self._takeover(at, await self._recorded(), peer)
+
+    async def _half_an_interval_after_an_advert_of(self, node: Node) -> None:
+        interval = node.settings.advert_interval
+        with trio.move_on_after(3 * interval + 1) as patience:
+            heard = await self.adverts.next_from(self.address_of(node))
+        if patience.cancelled_caught:
+            raise LabError(f"no advert of {node.settings.name} was heard\n{self.log()}")
+        await trio.sleep(max(0.0, heard + interval / 2 - time.monotonic()))
 
     async def _recorded(self) -> float:
         """Let service go on for a while; returns a time before which every request has ended."""
@@ -162,6 +175,17 @@ class Pair:
             two_holders=verdicts.two_holders(holdings, at, until),
             no_holder=verdicts.no_holder(holdings, at, until),
         )
+
+    async def ask_again(self, broken: Node, seconds: float = 0.5) -> float:
+        """Make the client ask who has the VIP; the share of requests that then fail or meet `broken`."""
+        self.lab.forget_neighbour("client", VIP.ip)
+        start = time.monotonic()
+        await trio.sleep(seconds)
+        end = time.monotonic()
+        await trio.sleep(self.prober.timeout + 0.1)
+        asked = [request for request in self.prober.requests if start <= request.start < end]
+        wrong = [request for request in asked if not request.ok or request.via == self.address_of(broken)]
+        return len(wrong) / len(asked)
 
     async def hand_back(self, node: Node, fault: Fault | None = None, *, within: float) -> Handback:
         """Undo the fault (or start the node again) and watch it get the VIP back.
@@ -216,6 +240,7 @@ async def open_pair(
         }
         pair = Pair(lab, nodes)
         lab.nursery.start_soon(pair.sampler.run)
+        lab.nursery.start_soon(pair.adverts.run)
         lab.nursery.start_soon(pair.prober.run)
         async with trio.open_nursery() as starting:
             for node in nodes.values():

@@ -140,6 +140,11 @@ class Lab:
             bridge = _index(switch, _BRIDGE) if on else 0
             switch.link("set", index=_index(switch, name), master=bridge)
 
+    def forget_neighbour(self, name: str, address: IPv4Address) -> None:
+        """Empty the machine's ARP entry for an address: its next packet asks again who has it."""
+        with netlink(self[name].net) as inside:
+            inside.neigh("del", ifindex=_index(inside, INTERFACE), dst=str(address))
+
     def set_isolated(self, *names: str, on: bool) -> None:
         """On: these ports cannot hear each other, while everybody else hears both."""
         with netlink(self.switch.net) as switch:

@@ -1,6 +1,7 @@
 """The witnesses see what is there, and see it when it happens."""
 
 import signal
+import socket
 import sys
 import time
 
@@ -8,7 +9,7 @@ import pytest
 import trio
 
 from lab import verdicts
-from lab.probers import LIBRARY, RequestProber, VipSampler, ask_arp, fetch
+from lab.probers import LIBRARY, AdvertWitness, RequestProber, VipSampler, ask_arp, fetch
 from lab.scenario import start_backends
 from lab.topology import VIP, netlink
 
@@ -63,6 +64,52 @@ async def test_the_sampler_sees_one_holder_then_two_then_none(lab, nursery):
     assert seen == [[], ["lb-a"], ["lb-a", "lb-b"], ["lb-b"], []]
     first, second = sampler.holdings[2].since, sampler.holdings[3].since
     assert verdicts.two_holders(sampler.holdings, 0, time.monotonic()) == pytest.approx(second - first)
+
+
+async def test_a_client_that_forgets_its_neighbour_asks_again(lab):
+    client = lab["client"].net
+    _put_vip(lab, "lb-a", "add")
+    with client.entered():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.sendto(b"x", (str(VIP.ip), 9))
+        await _until(lambda: _mac_of_vip(lab))
+        first = _mac_of_vip(lab)
+        _put_vip(lab, "lb-a", "del")
+        _put_vip(lab, "lb-b", "add")
+        lab.forget_neighbour("client", VIP.ip)
+        sock.sendto(b"x", (str(VIP.ip), 9))
+        await _until(lambda: _mac_of_vip(lab) not in (None, first))
+
+
+def _mac_of_vip(lab) -> str | None:
+    with netlink(lab["client"].net) as inside:
+        entries = [entry for entry in inside.get_neighbours() if entry.get_attr("NDA_DST") == str(VIP.ip)]
+    return entries[0].get_attr("NDA_LLADDR") if entries else None
+
+
+async def test_adverts_are_heard_by_their_source_and_nothing_else_is(lab, nursery):
+    witness = AdvertWitness(lab["client"].net)
+    nursery.start_soon(witness.run)
+    with lab["lb-a"].net.entered():
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+        raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, lab.topology["lb-a"].address.packed)
+    source = str(lab.topology["lb-a"].address)
+    with raw, trio.fail_after(5):
+        async with trio.open_nursery() as sending:
+
+            async def send() -> None:
+                while True:
+                    raw.sendto(b"an advert, or what claims to be one", ("224.0.0.18", 0))
+                    await trio.sleep(0.01)
+
+            sending.start_soon(send)
+            before = time.monotonic()
+            first = await witness.next_from(source)
+            assert before < first < await witness.next_from(source)
+            sending.cancel_scope.cancel()
+    await ask_arp(lab["client"].net, VIP.ip, lab.topology["client"].address)
+    assert witness.heard.keys() == {source}
 
 
 async def test_arp_answers_are_counted_by_mac(lab):
