@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections import deque
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface
 from types import MappingProxyType
 from typing import NoReturn
@@ -43,6 +44,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.reports import GuardStrike, PriorityChanged, Report, Transition, unheard
 from hapair.vrrp.status import RouterStatus, cause, state_of
 
 log = logging.getLogger("hapair.vrrp")
@@ -77,6 +79,7 @@ class VirtualRouter:
         gate: Gate,
         guard: Guard,
         lifetime: int = 2,
+        report: Callable[[Report], None] = unheard,
     ) -> None:
         self._instance = instance
         self._source = source
@@ -87,6 +90,7 @@ class VirtualRouter:
         self._gate = gate
         self._guard = guard
         self._lifetime = lifetime
+        self._report = report
 
         self._router = election.router_of(instance, source, well=True)
         self._state: election.State = election.Initialize()
@@ -217,6 +221,7 @@ class VirtualRouter:
     async def _handle(self, event: Event) -> None:
         if isinstance(event, Started | LinkUp):
             await self._learn_networks()
+        priority = self._router.effective_priority
         if isinstance(event, TrackingChanged):
             self._adopt_tracking(event.ok, event.why)
         now = trio.current_time()
@@ -236,7 +241,22 @@ class VirtualRouter:
             log.warning(
                 "(%s) %s was removed by somebody else, putting it back", self._instance.name, event.address
             )
-        await self._carry_out(orders)
+        try:
+            await self._carry_out(orders)
+        finally:
+            self._report_step(event, before, priority)
+
+    def _report_step(self, event: Event, before: election.State, priority: int) -> None:
+        """Tell what `event` has changed; `before` and `priority` are how it was."""
+        name, now = self._instance.name, self._router.effective_priority
+        if isinstance(event, Evicted) and isinstance(before, election.Master):
+            self._report(GuardStrike(name, event.why))
+        if isinstance(event, TrackingChanged) and now != priority:
+            self._report(PriorityChanged(name, priority, now, event.why))
+        after = self._state
+        if type(after) is not type(before):
+            states = state_of(before), state_of(after)
+            self._report(Transition(name, *states, self._cause, self._router.priority, now))
 
     def _adopt_tracking(self, ok: bool, why: str) -> None:
         self._router = attrs.evolve(self._router, well=ok)

@@ -1,0 +1,50 @@
+"""What a virtual router reports of itself while it runs, for scripts, mails and logs.
+
+Law: a report is made by a plain call after the orders of the step were carried
+out, so that whoever acts on MASTER finds the VIPs in place; whoever takes it may
+neither wait nor fail.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from hapair.vrrp.status import RouterState
+
+
+@attrs.frozen
+class Transition:
+    instance: str
+    before: RouterState
+    after: RouterState
+    """INITIALIZE: it has stopped."""
+    cause: str
+    priority: int
+    """As configured."""
+    effective_priority: int
+
+
+@attrs.frozen
+class PriorityChanged:
+    """What is tracked began or ceased to fail."""
+
+    instance: str
+    before: int
+    """Effective priority."""
+    after: int
+    cause: str
+
+
+@attrs.frozen
+class GuardStrike:
+    """While MASTER this process was silent for so long that it lost its VIPs."""
+
+    instance: str
+    cause: str
+
+
+Report = Transition | PriorityChanged | GuardStrike
+
+
+def unheard(_report: Report) -> None:
+    """Nobody wants to know."""
