@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from hapair.config.fields import spell
 from hapair.config.locate import Path
-from hapair.config.model import Node, VrrpInstance
+from hapair.config.model import ChecksumForm, Node, VrrpInstance
 from hapair.config.problems import dotted
 from hapair.config.report import Report
 
@@ -38,6 +38,7 @@ def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Repo
 def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
     vips = {vip.ip for vip in instance.addresses}
     owner = instance.priority == OWNER
+    _version(instance, path, report)
     if owner and not instance.preempt:
         report.error(
             (*path, "preempt"),
@@ -61,6 +62,23 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
             report.error(here, f"{peer} is this node's own source_address")
         elif peer in instance.unicast_peers[:i]:
             report.error(here, f"{peer} is listed twice")
+
+
+def _version(instance: VrrpInstance, path: Path, report: Report) -> None:
+    if instance.version == 3:
+        if instance.auth_pass:
+            report.error(
+                (*path, "auth_pass"),
+                "VRRPv3 has no authentication (RFC 9568 section 9); remove it, or speak version = 2",
+            )
+        return
+    if instance.advert_interval != round(instance.advert_interval):
+        report.error(
+            (*path, "advert_interval"),
+            f"VRRPv2 knows whole seconds only, not {spell(instance.advert_interval)}",
+        )
+    if instance.checksum is not ChecksumForm.AUTO:
+        report.error((*path, "checksum"), "VRRPv2 has one form of checksum: leave this out")
 
 
 def _guard(instance: VrrpInstance, node: Node | None, report: Report) -> None:

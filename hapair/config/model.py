@@ -101,8 +101,12 @@ class VrrpInstance:
     addresses: tuple[IPv4Interface, ...]
     priority: int = 100
     """1..255; 255 is the address owner."""
+    version: int = 3
+    """2 (RFC 3768) or 3 (RFC 9568)."""
+    auth_pass: str | None = attrs.field(default=None, repr=False)
+    """1..8 octets, version 2 only; None for no authentication."""
     advert_interval: float = 1.0
-    """Seconds, 0.01..40.95."""
+    """Seconds, 0.01..40.95; whole seconds in version 2."""
     preempt: bool = True
     preempt_delay: float = 0.0
     """Seconds to wait after start before a lower-priority MASTER is preempted."""

@@ -23,7 +23,7 @@ WIDTH = 100
 _TAB = 4
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET = re.compile(
-    r"""(?P<key>\ba[uth]{2,4}s?["']?\s*=\s*)
+    r"""(?P<key>\ba[uth]{2,4}s?(?:[_-]?p[a-z]*)?["']?\s*=\s*)
         (?P<value> \[ .*? (?: \] (?= [ \t]* (?: [,}\#\n] | \Z ) ) | \Z )   # to the end if unclosed
                  | [^\[\s] [^\n]* )""",
     re.VERBOSE | re.DOTALL,

@@ -48,6 +48,7 @@ T = TypeVar("T")
 _TRACK = re.compile(r"backend\.([A-Za-z0-9_.:-]+)(?: *>= *([0-9]{1,6}))?")
 _HTTPCHK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][!-~]*)(?: +(?P<version>\S+))?")
 _AUTH = re.compile(r"([^:\x00-\x1f]+):([^\x00-\x1f]+)")
+_AUTH_PASS = re.compile(r"[!-~]{1,8}")
 
 
 def track(value: object) -> Track:
@@ -69,6 +70,15 @@ def auth(value: object) -> tuple[str, str]:
     if found is None:
         raise FieldError('expected "user:password" (what is written here is not shown)')
     return found[1], found[2]
+
+
+def auth_pass(value: object) -> str:
+    """VRRPv2's simple password.  What was written is never repeated."""
+    if not isinstance(value, str) or not _AUTH_PASS.fullmatch(value):
+        raise FieldError(
+            "expected 1..8 printable characters without blanks (what is written here is not shown)"
+        )
+    return value
 
 
 def redispatch(value: object) -> bool:
@@ -172,6 +182,8 @@ vrrp = table(
     virtual_router_id=fields.vrid,
     addresses=array(addresses.vip, at_least=1),
     priority=fields.priority,
+    version=fields.integer(2, 3),
+    auth_pass=auth_pass,
     advert_interval=fields.advert_interval,
     preempt=fields.boolean,
     preempt_delay=fields.delay,

@@ -21,7 +21,9 @@ from hapair.vrrp.status import Peer
 
 log = logging.getLogger("hapair.vrrp")
 
-_ALARMING = frozenset({wire.Drop.OWN_SOURCE, wire.Drop.NOT_A_PEER, wire.Drop.OFF_LINK})
+_ALARMING = frozenset(
+    {wire.Drop.OWN_SOURCE, wire.Drop.NOT_A_PEER, wire.Drop.OFF_LINK, wire.Drop.AUTHENTICATION}
+)
 """Drops that tell of a forged or a lost packet rather than of a broken one."""
 
 
@@ -29,7 +31,12 @@ class Adverts:
     def __init__(self, instance: VrrpInstance, source: IPv4Address) -> None:
         self._instance = instance
         self._source = source
-        self._expected = wire.Expected(instance.virtual_router_id, source, frozenset(instance.unicast_peers))
+        self._expected = wire.Expected(
+            instance.virtual_router_id,
+            source,
+            frozenset(instance.unicast_peers),
+            dialect=guard.dialect_of(instance),
+        )
         self._form = instance.checksum
         self._complaints: set[tuple[object, ...]] = set()
         self.peer: Peer | None = None
@@ -41,6 +48,7 @@ class Adverts:
         if instance.checksum is not self._instance.checksum:
             self._form = instance.checksum
         self._instance = instance
+        self._expected = attrs.evolve(self._expected, dialect=guard.dialect_of(instance))
         self._complaints.clear()
 
     def on_link(self, networks: tuple[IPv4Network, ...]) -> None:
@@ -69,6 +77,7 @@ class Adverts:
                 source=self._source,
                 destination=destination,
                 form=self._form,
+                dialect=self._expected.dialect,
             )
             for destination in self._instance.unicast_peers or (wire.GROUP,)
         }
@@ -81,18 +90,23 @@ class Adverts:
 
     def _learn(self, advert: wire.Advert) -> None:
         name = self._instance.name
-        if self._instance.checksum is ChecksumForm.AUTO and self._form is not advert.form:
-            if self._form is not ChecksumForm.AUTO or advert.form is ChecksumForm.RFC9568:
-                log.info("(%s) %s uses the %s checksum, so do we now", name, advert.source, advert.form.value)
-            self._form = advert.form
-        elif self._form not in (ChecksumForm.AUTO, advert.form) and self._first("form", advert.source):
-            log.warning("(%s) %s uses the %s checksum, we do not", name, advert.source, advert.form.value)
+        if advert.form is not None:
+            self._learn_form(advert.source, advert.form)
         ours = {vip.ip for vip in self._instance.addresses}
         if set(advert.addresses) != ours and self._first("addresses", advert.source, advert.addresses):
             theirs = ", ".join(map(str, advert.addresses))
             log.warning("(%s) %s advertises other addresses than ours: %s", name, advert.source, theirs)
         if advert.priority == OWNER and self._first("owner", advert.source):
             log.warning("(%s) %s claims to own the addresses (priority 255)", name, advert.source)
+
+    def _learn_form(self, source: IPv4Address, form: ChecksumForm) -> None:
+        name = self._instance.name
+        if self._instance.checksum is ChecksumForm.AUTO and self._form is not form:
+            if self._form is not ChecksumForm.AUTO or form is ChecksumForm.RFC9568:
+                log.info("(%s) %s uses the %s checksum, so do we now", name, source, form.value)
+            self._form = form
+        elif self._form not in (ChecksumForm.AUTO, form) and self._first("form", source):
+            log.warning("(%s) %s uses the %s checksum, we do not", name, source, form.value)
 
     def _dropped(self, reason: wire.Drop, packet: wire.Packet) -> None:
         self.drops[reason.value] += 1

@@ -62,6 +62,7 @@ class Router:
     source: IPv4Address
     """Its primary address: breaks the tie between equal priorities."""
     advert_interval: float = 1.0
+    version: int = 3
     preempt: bool = True
     preempt_delay: float = 0.0
     """Seconds between the first lower-priority advert and preemption."""
@@ -75,6 +76,14 @@ class Router:
     def effective_priority(self) -> int:
         return self.priority if self.well else AILING
 
+    def skew_time(self, interval: float) -> float:
+        """Our Skew_Time; `interval` is the master's (RFC 9568) and of no account in version 2 (RFC 3768)."""
+        return skew_time(self.effective_priority, 1.0 if self.version == 2 else interval)
+
+    def master_down_interval(self, interval: float) -> float:
+        """The silence, in seconds, after which we take the master for dead (section 6.1 of both RFCs)."""
+        return 3 * interval + self.skew_time(interval)
+
 
 def router_of(instance: VrrpInstance, source: IPv4Address, *, well: bool) -> Router:
     """Return what the election needs to know of a configured instance."""
@@ -82,6 +91,7 @@ def router_of(instance: VrrpInstance, source: IPv4Address, *, well: bool) -> Rou
         priority=instance.priority,
         source=source,
         advert_interval=instance.advert_interval,
+        version=instance.version,
         preempt=instance.preempt,
         preempt_delay=instance.preempt_delay,
         well=well,
@@ -133,11 +143,6 @@ def skew_time(priority: int, interval: float) -> float:
     return (256 - priority) * interval / 256
 
 
-def master_down_interval(priority: int, interval: float) -> float:
-    """Return the silence, in seconds, after which the master is taken for dead (RFC 9568 section 6.1)."""
-    return 3 * interval + skew_time(priority, interval)
-
-
 def deadline(state: State) -> float:
     """When the caller must deliver `DeadlinePassed`; `inf` for never."""
     match state:
@@ -158,7 +163,7 @@ def overslept(router: Router, state: State, now: float) -> bool:
     if not isinstance(state, Master):
         return False
     silent_since = state.advert_at - router.advert_interval
-    return now > silent_since + master_down_interval(router.effective_priority, router.advert_interval)
+    return now > silent_since + router.master_down_interval(router.advert_interval)
 
 
 def step(router: Router, state: State, event: Event, now: float) -> Step:
@@ -195,7 +200,7 @@ def _take_part(router: Router, now: float) -> Step:
 
 
 def _backup(router: Router, interval: float, now: float) -> Backup:
-    return Backup(interval, now + master_down_interval(router.effective_priority, interval))
+    return Backup(interval, now + router.master_down_interval(interval))
 
 
 def _become_master(router: Router, now: float) -> Step:
@@ -223,16 +228,15 @@ def _step_backup(router: Router, state: Backup, event: Event, now: float) -> Ste
         case DeadlinePassed():
             return _become_master(router, now)
         case AdvertReceived(priority=0):  # RESIGNING: a bare name would capture
-            skew = skew_time(router.effective_priority, state.master_interval)
-            return attrs.evolve(state, master_down_at=now + skew), ()
+            return attrs.evolve(state, master_down_at=now + router.skew_time(state.master_interval)), ()
         case AdvertReceived():
             return _heard_by_backup(router, state, event, now), ()
         case Reconfigured() | TrackingChanged() if router.effective_priority == OWNER:
             return _become_master(router, now)
         case TrackingChanged():
             # As if the timer had been set with the priority that we have now.
-            change = (router.priority - AILING) * state.master_interval / 256
-            shift = -change if event.ok else change
+            before = attrs.evolve(router, well=not event.ok).skew_time(state.master_interval)
+            shift = router.skew_time(state.master_interval) - before
             return attrs.evolve(state, master_down_at=state.master_down_at + shift), ()
         case _:
             return state, ()
@@ -268,7 +272,7 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
             return _duel(router, advertised, now)
         case TrackingChanged(ok=False):
             # A healthy peer waits its own skew, which is less; if there is none we serve again, ailing.
-            fallback = now + skew_time(priority, router.advert_interval)
+            fallback = now + router.skew_time(router.advert_interval)
             return Backup(router.advert_interval, fallback), (
                 CloseGate(),
                 DropVips(),

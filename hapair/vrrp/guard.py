@@ -67,11 +67,17 @@ def plan(
                     source=source,
                     destination=destination,
                     form=form,
+                    dialect=dialect_of(instance),
                 ),
             )
             for destination in instance.unicast_peers or (wire.GROUP,)
         ),
     )
+
+
+def dialect_of(instance: VrrpInstance) -> wire.Dialect:
+    """Return how a configured instance speaks."""
+    return wire.Dialect(instance.version, instance.advert_interval, (instance.auth_pass or "").encode())
 
 
 def delete_address(ifindex: int, vip: IPv4Interface) -> bytes:

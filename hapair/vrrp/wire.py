@@ -1,14 +1,16 @@
-"""VRRPv3 for IPv4 on the wire: strict decoding, encoding, checksums (RFC 9568 section 5).
+"""VRRP for IPv4 on the wire: strict decoding, encoding, checksums.
 
-A packet is an Advert or a reason to drop it, which is a value to be counted;
-nothing here raises on what a network can send.  VRRPv2 and IPv6 are not here yet:
-they are dropped by their version and never reach us, respectively.
+Version 3 is RFC 9568 section 5, version 2 RFC 3768 section 5 with the simple
+password of RFC 2338 (section 5.3.6.2), as keepalived speaks it.  A packet is an
+Advert or a reason to drop it, which is a value to be counted; nothing here raises
+on what a network can send.  IPv6 is not here yet: it never reaches us.
 """
 
 from __future__ import annotations
 
 import struct
 from enum import Enum
+from hmac import compare_digest
 from ipaddress import IPv4Address, IPv4Network
 
 import attrs
@@ -21,8 +23,11 @@ TTL = 255
 DSCP_CS6 = 0xC0
 """The TOS byte of network control traffic."""
 
-_VERSION = 3
 _ADVERTISEMENT = 1
+_NO_AUTHENTICATION = 0
+_SIMPLE_PASSWORD = 1
+PASSWORD_LENGTH = 8
+"""Octets of authentication data that end every version 2 message."""
 _HEADER = struct.Struct("!BBBBHH")
 _IPV4_HEADER = struct.Struct("!BBHHHBBH4s4s")
 _INTERVAL_MASK = 0x0FFF
@@ -44,7 +49,9 @@ class Drop(Enum):
     COUNT = "count"
     """No address at all."""
     INTERVAL = "interval"
-    """Max_Advertise_Interval 0: every timer derived from it would be 0."""
+    """0: every timer derived from it would be 0.  In version 2 also any other than ours."""
+    AUTHENTICATION = "authentication"
+    """Version 2: another type than ours, or another password."""
     CHECKSUM = "checksum"
     SOURCE = "source"
     """Not an address that a host can have."""
@@ -66,6 +73,20 @@ class Packet:
 
 
 @attrs.frozen
+class Dialect:
+    """What both ends of a version 2 link must have in common; version 3 learns the interval."""
+
+    version: int = 3
+    interval: float = 1.0
+    """Seconds; compared in version 2 only."""
+    password: bytes = b""
+    """At most 8 octets; version 2 only.  Empty: no authentication."""
+
+
+V3 = Dialect()
+
+
+@attrs.frozen
 class Expected:
     """What a receiver lets in."""
 
@@ -76,6 +97,7 @@ class Expected:
     """The only senders in unicast mode; empty for multicast."""
     on_link: tuple[IPv4Network, ...] = ()
     """Networks of the interface; empty when they are not known, and then not checked."""
+    dialect: Dialect = V3
 
 
 @attrs.frozen
@@ -86,19 +108,20 @@ class Advert:
     interval: float
     """Seconds."""
     addresses: tuple[IPv4Address, ...]
-    form: ChecksumForm
-    """Which of the two checksum forms its sender uses."""
+    form: ChecksumForm | None
+    """Which of the two checksum forms its sender uses; version 2 has only one."""
 
 
 def decode(packet: Packet, expected: Expected) -> Advert | Drop:
-    """Return the advert, or the first reason to drop it (RFC 9568 section 7.1)."""
+    """Return the advert, or the first reason to drop it (RFC 9568, RFC 3768: section 7.1)."""
     payload = packet.payload
     if len(payload) < _HEADER.size:
         return Drop.LENGTH
     kind, vrid, priority, count, interval, _ = _HEADER.unpack_from(payload)
+    dialect = expected.dialect
     if vrid != expected.vrid:
         return Drop.VRID
-    if kind >> 4 != _VERSION:
+    if kind >> 4 != dialect.version:
         return Drop.VERSION
     if kind & 0x0F != _ADVERTISEMENT:
         return Drop.TYPE
@@ -106,21 +129,47 @@ def decode(packet: Packet, expected: Expected) -> Advert | Drop:
         return reason
     if not count:
         return Drop.COUNT
-    if len(payload) != _HEADER.size + 4 * count:
-        return Drop.LENGTH
-    form = _checksum_form(packet)
-    if form is None:
-        return Drop.CHECKSUM
-    if not interval & _INTERVAL_MASK:
-        return Drop.INTERVAL
+    end = _HEADER.size + 4 * count
+    form: ChecksumForm | None = None
+    if dialect.version == 2:
+        if reason := _not_as_agreed(payload, end, interval, dialect):
+            return reason
+        seconds = dialect.interval
+    else:
+        if len(payload) != end:
+            return Drop.LENGTH
+        form = _checksum_form(packet)
+        if form is None:
+            return Drop.CHECKSUM
+        if not interval & _INTERVAL_MASK:
+            return Drop.INTERVAL
+        seconds = (interval & _INTERVAL_MASK) / 100
     return Advert(
         source=packet.source,
         vrid=vrid,
         priority=priority,
-        interval=(interval & _INTERVAL_MASK) / 100,
-        addresses=tuple(IPv4Address(payload[at : at + 4]) for at in range(_HEADER.size, len(payload), 4)),
+        interval=seconds,
+        addresses=tuple(IPv4Address(payload[at : at + 4]) for at in range(_HEADER.size, end, 4)),
         form=form,
     )
+
+
+def _not_as_agreed(payload: bytes, end: int, timing: int, dialect: Dialect) -> Drop | None:
+    """Judge what is version 2's own; `timing` is the authentication type and the interval in seconds."""
+    if len(payload) != end + PASSWORD_LENGTH:
+        return Drop.LENGTH
+    if _sum(payload) != 0xFFFF:
+        return Drop.CHECKSUM
+    kind = _SIMPLE_PASSWORD if dialect.password else _NO_AUTHENTICATION
+    if timing >> 8 != kind:
+        return Drop.AUTHENTICATION
+    if dialect.password and not compare_digest(payload[end:], _padded(dialect.password)):
+        return Drop.AUTHENTICATION
+    return None if timing & 0xFF == round(dialect.interval) else Drop.INTERVAL
+
+
+def _padded(password: bytes) -> bytes:
+    return password.ljust(PASSWORD_LENGTH, b"\0")
 
 
 def _misdirected(packet: Packet, expected: Expected) -> Drop | None:
@@ -159,20 +208,27 @@ def encode(
     source: IPv4Address,
     destination: IPv4Address,
     form: ChecksumForm,
+    dialect: Dialect = V3,
 ) -> bytes:
     """Return the advert's bytes; AUTO, with no peer heard, is the pseudo-header form as keepalived's.
 
-    `interval` is in seconds and rounded to centiseconds.
+    `interval` is in seconds, rounded to centiseconds in version 3 and to seconds in version 2.
     """
-    centiseconds = round(interval * 100)
     body = b"".join(address.packed for address in addresses)
-    kind = _VERSION << 4 | _ADVERTISEMENT
-    header = _HEADER.pack(kind, vrid, priority, len(addresses), centiseconds, 0)
-    summed = header + body
-    if form is not ChecksumForm.RFC9568:
-        summed = _pseudo_header(source, destination, len(summed)) + summed
-    checksum = ~_sum(summed) & 0xFFFF
-    return _HEADER.pack(kind, vrid, priority, len(addresses), centiseconds, checksum) + body
+    prefix = b""
+    if dialect.version == 2:
+        timing = (_SIMPLE_PASSWORD if dialect.password else _NO_AUTHENTICATION) << 8 | round(interval)
+        body += _padded(dialect.password)
+    else:
+        timing = round(interval * 100)
+        if form is not ChecksumForm.RFC9568:
+            prefix = _pseudo_header(source, destination, _HEADER.size + len(body))
+
+    def header(checksum: int) -> bytes:
+        kind = dialect.version << 4 | _ADVERTISEMENT
+        return _HEADER.pack(kind, vrid, priority, len(addresses), timing, checksum)
+
+    return header(~_sum(prefix + header(0) + body) & 0xFFFF) + body
 
 
 def ip_packet(source: IPv4Address, destination: IPv4Address, payload: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -44,10 +45,10 @@ class Stage:
         self._programs: list[Program] = []
         self.sniffer = Sniffer(theirs)
 
-    def keepalived(self, priority, extra=""):
+    def keepalived(self, priority, extra="", interval=INTERVAL):
         """Start the real one, with a pid file for each of its processes in our own directory."""
         path = self._directory / f"keepalived{len(self._programs)}.conf"
-        text = CONFIGURATION.format(priority=priority, interval=INTERVAL, vip=VIP, extra=extra)
+        text = CONFIGURATION.format(priority=priority, interval=interval, vip=VIP, extra=extra)
         path.write_text(text)
         program = Program(
             self.theirs,
@@ -63,8 +64,8 @@ class Stage:
         self._programs.append(program)
         return program
 
-    def hapair(self, priority, *more):
-        program = node(self.ours, priority, INTERVAL, 0.4, *more)
+    def hapair(self, priority, *more, interval=INTERVAL):
+        program = node(self.ours, priority, interval, 0.4, *more)
         self._programs.append(program)
         guard_pid(program)
         return program
@@ -216,3 +217,39 @@ def test_unicast_peers_elect_one_master(stage):
     keepalived.wait_for("Entering MASTER STATE")
     stage.hapair(200, "unicast_peers=('192.0.2.2',)")
     stage.wait_for_holders(ours=True, theirs=False)
+
+
+@pytest.mark.parametrize("password", [None, "secret12"])
+def test_version_2_is_spoken_in_every_role(stage, password):
+    """Whole seconds: preempting, preempted, taking over after a goodbye, being taken over."""
+    theirs = "version 2\n"
+    ours = ["version=2"]
+    if password:
+        theirs += f"authentication {{\n auth_type PASS\n auth_pass {password}\n }}"
+        ours.append(f"auth_pass={password!r}")
+    keepalived = stage.keepalived(150, extra=theirs, interval=1)
+    keepalived.wait_for("Entering MASTER STATE")
+    hapair = stage.hapair(200, *ours, interval=1)
+    stage.wait_for_holders(ours=True, theirs=False)
+    assert hapair.said("192.0.2.2 has only priority 150, ours is 200")
+    assert hapair.stop() == 0
+    stage.wait_for_holders(ours=False, theirs=True)
+    hapair = stage.hapair(100, *ours, interval=1)
+    time.sleep(2)
+    assert stage.holders() == (False, True)
+    keepalived.signal(signal.SIGTERM)
+    hapair.wait_for("Entering MASTER STATE: 192.0.2.2 resigned")
+    stage.wait_for_holders(ours=True, theirs=False)
+    assert not hapair.said("dropped a packet")
+    assert not [
+        line for line in keepalived.lines if re.search("(?i)error|invalid|mismatch|bogus|wrong", line)
+    ]
+
+
+def test_another_password_is_no_election(stage):
+    keepalived = stage.keepalived(
+        100, extra="version 2\nauthentication {\n auth_type PASS\n auth_pass theirs\n }", interval=1
+    )
+    keepalived.wait_for("Entering MASTER STATE")
+    hapair = stage.hapair(200, "version=2", "auth_pass='ours'", interval=1)
+    hapair.wait_for("dropped a packet from 192.0.2.2: authentication")

@@ -18,7 +18,6 @@ from hapair.vrrp.election import (
     Master,
     Router,
     deadline,
-    master_down_interval,
     overslept,
     router_of,
     skew_time,
@@ -54,6 +53,11 @@ def advert(priority: int, source: IPv4Address = HIGH, interval: float = 1.0) -> 
     return AdvertReceived(source, priority, interval)
 
 
+def master_down_interval(priority: int, interval: float) -> float:
+    """RFC 9568 section 6.1."""
+    return 3 * interval + skew_time(priority, interval)
+
+
 def backup(router: Router = ROUTER, interval: float = 1.0) -> Backup:
     return Backup(interval, NOW + master_down_interval(router.effective_priority, interval))
 
@@ -75,7 +79,11 @@ class TestTimers:
         assert skew_time(1, 1.0) == 255 / 256
 
     def test_master_down_is_three_intervals_and_our_skew(self):
-        assert master_down_interval(100, 0.1) == pytest.approx(0.3 + 0.1 * 156 / 256)
+        assert ROUTER.master_down_interval(0.1) == pytest.approx(0.3 + 0.1 * 156 / 256)
+
+    def test_in_version_2_a_second_is_the_unit_of_the_skew_whatever_the_interval(self):
+        """RFC 3768 section 6.1."""
+        assert attrs.evolve(ROUTER, version=2).master_down_interval(5.0) == 15 + 156 / 256
 
     def test_only_backup_and_master_have_deadlines(self):
         assert deadline(Initialize()) == deadline(Fault()) == inf
@@ -347,4 +355,4 @@ def test_a_router_is_made_from_its_instance():
         garp_delay=1.0,
         garp_refresh=0.0,
     )
-    assert router_of(instance, US, well=False) == Router(150, US, 0.1, False, 3.0, False, 2, 1.0, 0.0)
+    assert router_of(instance, US, well=False) == Router(150, US, 0.1, 3, False, 3.0, False, 2, 1.0, 0.0)

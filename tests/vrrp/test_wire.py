@@ -7,6 +7,7 @@ import struct
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ US = IPv4Address("10.99.0.1")
 PEER = IPv4Address("10.99.0.2")
 VIP = IPv4Address("10.99.0.100")
 OURS = Expected(vrid=51, source=US, on_link=(IPv4Network("10.99.0.0/24"),))
+V2 = wire.Dialect(2, 1.0)
+V2_PASS = wire.Dialect(2, 1.0, b"secret12")
 UNICAST = Expected(vrid=51, source=US, peers=frozenset({PEER}))
 
 CASES = json.loads((Path(__file__).parent / "adverts.json").read_text())["cases"]
@@ -43,6 +46,19 @@ REASONS = {
     "count-2-one": Drop.LENGTH,
     "tail-6": Drop.LENGTH,
     "tail-1400": Drop.LENGTH,
+    "ver-3-on-v2": Drop.VERSION,
+    "adv-v2-0": Drop.INTERVAL,
+    "auth-wrong-pass": Drop.AUTHENTICATION,
+    "auth-prefix-pass": Drop.AUTHENTICATION,
+    "auth-pass-unexpected": Drop.AUTHENTICATION,
+    "auth-type-2": Drop.AUTHENTICATION,
+    "auth-cut": Drop.LENGTH,
+    "carp": Drop.COUNT,
+}
+CONFIGURED = {
+    "v3-uni": UNICAST,
+    "v2": attrs.evolve(OURS, dialect=V2),
+    "v2-pass": attrs.evolve(OURS, dialect=V2_PASS),
 }
 """Why each packet of the corpus that must not count is dropped; all others are valid adverts."""
 
@@ -55,6 +71,7 @@ def advert(
     source: IPv4Address = PEER,
     destination: IPv4Address = wire.GROUP,
     form: ChecksumForm = ChecksumForm.PSEUDO,
+    dialect: wire.Dialect = wire.V3,
 ) -> bytes:
     return wire.encode(
         vrid=51,
@@ -64,6 +81,7 @@ def advert(
         source=source,
         destination=destination,
         form=form,
+        dialect=dialect,
     )
 
 
@@ -79,13 +97,14 @@ def test_corpus_packet_is_an_advert_or_dropped_for_its_reason(case):
         ttl=case["ip"]["ttl"],
         payload=bytes.fromhex(case["payload_hex"]),
     )
-    result = wire.decode(packet, UNICAST if case["config"] == "v3-uni" else OURS)
+    expected = CONFIGURED.get(case["config"], OURS)
+    result = wire.decode(packet, expected)
     if case["id"] in REASONS:
         assert result is REASONS[case["id"]]
     else:
         assert isinstance(result, Advert)
         assert result.priority == packet.payload[2]
-        assert result.interval == 0.1
+        assert result.interval == (1.0 if expected.dialect.version == 2 else 0.1)
 
 
 def test_corpus_reasons_name_only_cases_that_exist():
@@ -156,6 +175,39 @@ def test_the_pseudo_header_form_is_scapys():
     assert wire.ip_packet(PEER, wire.GROUP, payload) == bytes(packet)
 
 
+@pytest.mark.parametrize("password", [b"", b"x", b"secret12"])
+def test_version_2_is_scapys(password):
+    from scapy.layers.vrrp import VRRP
+
+    padded = password.ljust(8, b"\0")
+    theirs = VRRP(
+        version=2, vrid=51, priority=200, authtype=int(bool(password)), adv=3, addrlist=[str(VIP)],
+        auth1=int.from_bytes(padded[:4]), auth2=int.from_bytes(padded[4:]),
+    )  # fmt: skip
+    assert advert(interval=3.0, dialect=wire.Dialect(2, 3.0, password)) == bytes(theirs)
+
+
+@given(
+    priority=st.integers(0, 255),
+    interval=st.integers(1, 255),
+    addresses=st.lists(st.ip_addresses(v=4), min_size=1, max_size=20).map(tuple),
+    password=st.binary(max_size=8).filter(lambda password: not password.endswith(b"\0")),
+)
+def test_what_is_encoded_in_version_2_is_decoded_by_who_agrees(priority, interval, addresses, password):
+    dialect = wire.Dialect(2, float(interval), password)
+    payload = advert(priority=priority, interval=float(interval), addresses=addresses, dialect=dialect)
+    result = wire.decode(received(payload), attrs.evolve(OURS, dialect=dialect))
+    assert isinstance(result, Advert)
+    assert (result.priority, result.interval, result.addresses) == (priority, interval, addresses)
+    assert result.form is None
+    for other, reason in (
+        (attrs.evolve(dialect, interval=interval % 255 + 1.0), Drop.INTERVAL),
+        (attrs.evolve(dialect, password=b"another"), Drop.AUTHENTICATION),
+        (wire.V3, Drop.VERSION),
+    ):
+        assert wire.decode(received(payload), attrs.evolve(OURS, dialect=other)) is reason
+
+
 def test_the_ip_header_is_scapys():
     from scapy.layers.inet import IP
 
@@ -182,26 +234,44 @@ def test_what_is_encoded_is_decoded(priority, centiseconds, addresses, form):
 @pytest.mark.parametrize("form", [ChecksumForm.PSEUDO, ChecksumForm.RFC9568])
 def test_every_single_flipped_bit_is_noticed(form):
     """The checksum catches any one bit; the fields before it give their own reason."""
-    good = advert(form=form)
+    assert _flips_that_pass(advert(form=form), OURS) == []
+
+
+@pytest.mark.parametrize("dialect", [V2, V2_PASS])
+def test_every_single_flipped_bit_is_noticed_in_version_2(dialect):
+    good = advert(interval=1.0, dialect=dialect)
+    assert _flips_that_pass(good, attrs.evolve(OURS, dialect=dialect)) == []
+
+
+def _flips_that_pass(good: bytes, expected: Expected) -> list[int]:
+    passing = []
     for bit in range(len(good) * 8):
         flipped = bytearray(good)
         flipped[bit // 8] ^= 0x80 >> bit % 8
-        assert isinstance(wire.decode(received(bytes(flipped)), OURS), Drop), f"bit {bit}"
+        if not isinstance(wire.decode(received(bytes(flipped)), expected), Drop):
+            passing.append(bit)
+    return passing
 
 
-@given(st.binary(max_size=120), st.ip_addresses(v=4), st.ip_addresses(v=4), st.integers(0, 255))
-def test_no_bytes_make_the_decoder_fail(payload, source, destination, ttl):
-    assert isinstance(wire.decode(Packet(source, destination, ttl, payload), OURS), Advert | Drop)
+dialects = st.sampled_from([wire.V3, V2, V2_PASS])
 
 
-@given(st.binary(max_size=8), st.integers(0, 255))
-def test_a_valid_head_with_any_body_never_makes_the_decoder_fail(body, count):
-    payload = struct.pack("!BBBBHH", 0x31, 51, 200, count, 10, 0) + body
-    assert isinstance(wire.decode(received(payload), OURS), Advert | Drop)
+@given(st.binary(max_size=120), st.ip_addresses(v=4), st.ip_addresses(v=4), st.integers(0, 255), dialects)
+def test_no_bytes_make_the_decoder_fail(payload, source, destination, ttl, dialect):
+    expected = attrs.evolve(OURS, dialect=dialect)
+    assert isinstance(wire.decode(Packet(source, destination, ttl, payload), expected), Advert | Drop)
 
 
-def test_every_truncation_and_every_extension_is_dropped():
-    good = advert()
+@given(st.binary(max_size=16), st.integers(0, 255), dialects)
+def test_a_valid_head_with_any_body_never_makes_the_decoder_fail(body, count, dialect):
+    payload = struct.pack("!BBBBHH", dialect.version << 4 | 1, 51, 200, count, 10, 0) + body
+    expected = attrs.evolve(OURS, dialect=dialect)
+    assert isinstance(wire.decode(received(payload), expected), Advert | Drop)
+
+
+@pytest.mark.parametrize("dialect", [wire.V3, V2, V2_PASS])
+def test_every_truncation_and_every_extension_is_dropped(dialect):
+    good, expected = advert(interval=1.0, dialect=dialect), attrs.evolve(OURS, dialect=dialect)
     for length in range(len(good)):
-        assert wire.decode(received(good[:length]), OURS) is Drop.LENGTH
-    assert wire.decode(received(good + b"\0"), OURS) is Drop.LENGTH
+        assert wire.decode(received(good[:length]), expected) is Drop.LENGTH
+    assert wire.decode(received(good + b"\0"), expected) is Drop.LENGTH
