@@ -17,7 +17,7 @@ import attrs
 from hapair.config import check_backend, check_vrrp
 from hapair.config.fields import suggestion
 from hapair.config.locate import Path
-from hapair.config.model import Api, Backend, Frontend, IPAddress, Mode, Node, VrrpInstance
+from hapair.config.model import Api, Backend, Frontend, IPAddress, Mode, Node, Track, VrrpInstance
 from hapair.config.problems import dotted, quoted
 from hapair.config.report import Report
 
@@ -37,6 +37,8 @@ class Draft:
     backends: Mapping[str, Backend]
     backend_names: frozenset[str]
     """All of them: a backend with a mistake in it does exist."""
+    trackers: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    """Kind -> the names of the tables [track_KIND.NAME], all of them."""
 
 
 def cross_check(
@@ -69,20 +71,32 @@ def _tracks(draft: Draft, report: Report) -> None:
     for name, instance in draft.vrrp.items():
         for i, track in enumerate(instance.track):
             path = ("vrrp", name, "track", i)
-            check_exists(track.backend, path, draft, report)
-            backend = draft.backends.get(track.backend)
+            check_track_exists(track, path, draft, report)
+            backend = draft.backends.get(track.name) if track.kind == "backend" else None
             if backend is None:
                 continue
             if track.least > len(backend.servers):
                 report.error(
                     path,
-                    f"backend {track.backend} never has {track.least} servers, it consists of "
+                    f"backend {track.name} never has {track.least} servers, it consists of "
                     f"{len(backend.servers)}: this node would never be MASTER",
                 )
             elif (
                 sum(server.check is None and not server.disabled for server in backend.servers) >= track.least
             ):
-                report.warning(path, f"always holds: enough servers of backend {track.backend} have no check")
+                report.warning(path, f"always holds: enough servers of backend {track.name} have no check")
+
+
+def check_track_exists(track: Track, path: Path, draft: Draft, report: Report) -> None:
+    """Whoever tracks something means one that there is; an interface may come and go."""
+    if track.kind == "backend":
+        check_exists(track.name, path, draft, report)
+    else:
+        known = draft.trackers.get(track.kind, frozenset())
+        if track.name not in known:
+            report.error(
+                path, f"there is no track_{track.kind} {quoted(track.name)}{suggestion(track.name, known)}"
+            )
 
 
 def check_exists(backend: str, path: Path, draft: Draft, report: Report) -> None:
@@ -93,7 +107,9 @@ def check_exists(backend: str, path: Path, draft: Draft, report: Report) -> None
 
 def _routes(draft: Draft, report: Report) -> None:
     """Backends that are named exist, speak the same mode, and those that exist are used."""
-    used = {track.backend for instance in draft.vrrp.values() for track in instance.track}
+    used = {
+        track.name for instance in draft.vrrp.values() for track in instance.track if track.kind == "backend"
+    }
     for name, frontend in draft.frontends.items():
         targets: list[tuple[Path, str]] = [
             (("frontend", name, "use_backend", i, "backend"), use.backend)

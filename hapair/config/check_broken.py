@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hapair.config.check import AclMistake, ConditionMistake, Draft, check_acl, check_condition, check_exists
+from hapair.config.check import (
+    AclMistake,
+    ConditionMistake,
+    Draft,
+    check_acl,
+    check_condition,
+    check_exists,
+    check_track_exists,
+)
 from hapair.config.fields import FieldError
 from hapair.config.locate import Path
 from hapair.config.report import Report
-from hapair.config.tables import track
+from hapair.config.tracks import track
 
 
 def check(
@@ -30,7 +38,7 @@ def check(
                 tracked = track(written)
             except FieldError:
                 continue  # told already
-            check_exists(tracked.backend, ("vrrp", name, "track", i), draft, report)
+            check_track_exists(tracked, ("vrrp", name, "track", i), draft, report)
     for name, frontend in _tables(tree, "frontend", draft.frontends):
         path: Path = ("frontend", name)
         if isinstance(frontend.get("default_backend"), str):

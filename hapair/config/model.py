@@ -87,10 +87,20 @@ class Api:
 
 @attrs.frozen
 class Track:
-    """The router yields to its peer while `backend` has fewer than `least` usable servers."""
+    """Something that a router watches, and what that means for its priority."""
 
-    backend: str
+    kind: str
+    """`backend`, `interface`, `script`, `file`, `process`, `ping` or `route`."""
+    name: str
     least: int = 1
+    """Usable servers that a backend must have."""
+    weight: int | None = None
+    """Added to the priority: a positive one while it is well, a negative one while it fails.
+
+    0: FAULT while it fails.  None: the router yields while it fails, at priority 1.
+    """
+    reverse: bool = False
+    """The weight counts with the other sign; with weight 0: FAULT while it is well."""
 
 
 @attrs.frozen

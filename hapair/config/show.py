@@ -27,6 +27,7 @@ from hapair.config.model import (
     Timeouts,
     VrrpInstance,
 )
+from hapair.config.tracks import written
 
 _CLIENT_TIMEOUTS = ("http_request", "client", "http_keep_alive")
 _SERVER_TIMEOUTS = ("connect", "server", "check", "queue")
@@ -50,7 +51,7 @@ def show(config: NodeConfig) -> str:
 
 def _vrrp(instance: VrrpInstance) -> dict[str, Any]:
     shown = _plain(instance, without=("name",))
-    shown["track"] = [f"backend.{track.backend}>={track.least}" for track in instance.track]
+    shown["track"] = [escape(written(track)) for track in instance.track]
     return shown
 
 

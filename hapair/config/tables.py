@@ -26,11 +26,11 @@ from hapair.config.model import (
     Mode,
     Node,
     Stats,
-    Track,
     UseBackend,
     VrrpInstance,
 )
 from hapair.config.shape import OWN_NAME, Parser, array, named, one_or_more, switch, table
+from hapair.config.tracks import track
 from hapair.config.written import (
     AllTimeouts,
     BackendTable,
@@ -45,23 +45,9 @@ from hapair.config.written import (
 T = TypeVar("T")
 
 
-_TRACK = re.compile(r"backend\.([A-Za-z0-9_.:-]+)(?: *>= *([0-9]{1,6}))?")
 _HTTPCHK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][!-~]*)(?: +(?P<version>\S+))?")
 _AUTH = re.compile(r"([^:\x00-\x1f]+):([^\x00-\x1f]+)")
 _AUTH_PASS = re.compile(r"[!-~]{1,8}")
-
-
-def track(value: object) -> Track:
-    """`backend.web>=2`; one server without a number."""
-    expected = '"backend.NAME" or "backend.NAME>=N"'
-    text = string(value, expected)
-    found = _TRACK.fullmatch(text)
-    if found is None:
-        raise FieldError(f"{shown(text)} is not {expected}")
-    least = int(found[2] or 1)
-    if not least:
-        raise FieldError(f"{shown(text)} always holds; expected at least 1", found.start(2))
-    return Track(found[1], least)
 
 
 def auth(value: object) -> tuple[str, str]:

@@ -4,8 +4,9 @@ Rule 1: every VRRP decision lives here.  Rule 2: nothing here reads a clock, a
 socket or a config file.  RFC 9568 renames Master to "Active"; we keep the word
 operators type, MASTER.
 
-Beyond the RFC: a FAULT state while the link is down, effective priority 1 while
-tracking fails, keepalived's preempt_delay, one last advert of a MASTER that
+Beyond the RFC: a FAULT state while the link is down or tracking says so, weights that
+tracking adds to the priority, effective priority 1 while it asks to yield, keepalived's
+preempt_delay, one last advert of a MASTER that
 yields, and the times at which a MASTER announces its addresses and renews their
 lifetimes.
 """
@@ -39,6 +40,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.tracking import WELL, Verdict
 
 OWNER = 255
 """Priority of the address owner (RFC 9568 section 5.2.4): never waits for anybody."""
@@ -47,7 +49,10 @@ RESIGNING = 0
 """Priority of the goodbye advert (RFC 9568 section 5.2.4)."""
 
 AILING = 1
-"""Effective priority while tracking fails: the least that can still hold the VIP."""
+"""Effective priority of a router that yields: the least that can still hold the VIP."""
+
+STRONGEST = 254
+"""The most that weights can reach: they make nobody an owner."""
 
 REFRESH_INTERVAL = 0.5
 """Seconds between renewals of the VIPs' lifetimes, which are whole seconds and at least 2."""
@@ -55,7 +60,7 @@ REFRESH_INTERVAL = 0.5
 
 @attrs.frozen
 class Router:
-    """What a router knows of itself: its configuration and whether what it tracks is well."""
+    """What a router knows of itself: its configuration and what tracking makes of it."""
 
     priority: int
     """As configured; adverts carry `effective_priority`."""
@@ -66,15 +71,18 @@ class Router:
     preempt: bool = True
     preempt_delay: float = 0.0
     """Seconds between the first lower-priority advert and preemption."""
-    well: bool = True
-    """False while tracking fails."""
+    tracking: Verdict = WELL
     garp_count: int = 5
     garp_delay: float = 5.0
     garp_refresh: float = 60.0
 
     @property
     def effective_priority(self) -> int:
-        return self.priority if self.well else AILING
+        if self.tracking.ailing:
+            return AILING
+        if self.priority == OWNER:
+            return OWNER
+        return min(STRONGEST, max(AILING, self.priority + self.tracking.weight))
 
     def skew_time(self, interval: float) -> float:
         """Our Skew_Time; `interval` is the master's (RFC 9568) and of no account in version 2 (RFC 3768)."""
@@ -85,7 +93,7 @@ class Router:
         return 3 * interval + self.skew_time(interval)
 
 
-def router_of(instance: VrrpInstance, source: IPv4Address, *, well: bool) -> Router:
+def router_of(instance: VrrpInstance, source: IPv4Address, *, tracking: Verdict = WELL) -> Router:
     """Return what the election needs to know of a configured instance."""
     return Router(
         priority=instance.priority,
@@ -94,7 +102,7 @@ def router_of(instance: VrrpInstance, source: IPv4Address, *, well: bool) -> Rou
         version=instance.version,
         preempt=instance.preempt,
         preempt_delay=instance.preempt_delay,
-        well=well,
+        tracking=tracking,
         garp_count=instance.garp_count,
         garp_delay=instance.garp_delay,
         garp_refresh=instance.garp_refresh,
@@ -108,7 +116,9 @@ class Initialize:
 
 @attrs.frozen
 class Fault:
-    """Not taking part because the link is down."""
+    """Not taking part because the link is down, or because of what is tracked."""
+
+    link_up: bool = False
 
 
 @attrs.frozen
@@ -177,20 +187,32 @@ def step(router: Router, state: State, event: Event, now: float) -> Step:
             return Initialize(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
         case _, Stopped():
             return Initialize(), (CloseGate(), DropVips())
-        case Initialize(), Started(link_up=True):
-            return _take_part(router, now)
-        case Initialize(), Started(link_up=False):
-            return Fault(), ()
+        case Initialize(), Started(link_up=link_up):
+            return _take_part_if_fit(router, link_up, now)
         case ((Backup() | Master()), LinkDown()):
             return Fault(), (CloseGate(), DropVips())
+        case Fault(), LinkDown():
+            return Fault(), ()
         case Fault(), LinkUp():
-            return _take_part(router, now)
+            return _take_part_if_fit(router, True, now)
+        case Fault(link_up=link_up), TrackingChanged():
+            return _take_part_if_fit(router, link_up, now)
+        case Backup(), TrackingChanged() if router.tracking.fault:
+            return Fault(link_up=True), (CloseGate(), DropVips())
+        case Master(), TrackingChanged() if router.tracking.fault:
+            return Fault(link_up=True), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
         case Backup(), _:
             return _step_backup(router, state, event, now)
         case Master(), _:
             return _step_master(router, state, event, now)
         case _:
             return state, ()
+
+
+def _take_part_if_fit(router: Router, link_up: bool, now: float) -> Step:
+    if not link_up or router.tracking.fault:
+        return Fault(link_up), ()
+    return _take_part(router, now)
 
 
 def _take_part(router: Router, now: float) -> Step:
@@ -235,7 +257,7 @@ def _step_backup(router: Router, state: Backup, event: Event, now: float) -> Ste
             return _become_master(router, now)
         case TrackingChanged():
             # As if the timer had been set with the priority that we have now.
-            before = attrs.evolve(router, well=not event.ok).skew_time(state.master_interval)
+            before = attrs.evolve(router, tracking=event.before).skew_time(state.master_interval)
             shift = router.skew_time(state.master_interval) - before
             return attrs.evolve(state, master_down_at=state.master_down_at + shift), ()
         case _:
@@ -270,7 +292,7 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
             return _backup(router, event.interval, now), (CloseGate(), DropVips(), SendAdvert(priority))
         case AdvertReceived():
             return _duel(router, advertised, now)
-        case TrackingChanged(ok=False):
+        case TrackingChanged() if event.verdict.ailing and not event.before.ailing:
             # A healthy peer waits its own skew, which is less; if there is none we serve again, ailing.
             fallback = now + router.skew_time(router.advert_interval)
             return Backup(router.advert_interval, fallback), (
@@ -278,7 +300,9 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
                 DropVips(),
                 SendAdvert(RESIGNING),
             )
-        case TrackingChanged(ok=True) | Reconfigured(addresses=False):
+        case TrackingChanged() if event.verdict.effect == event.before.effect:
+            return state, ()
+        case TrackingChanged() | Reconfigured(addresses=False):
             return advertised, (SendAdvert(priority),)
         case Reconfigured(addresses=True):
             return _announced(router, advertised, now), (

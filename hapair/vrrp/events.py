@@ -11,6 +11,8 @@ from ipaddress import IPv4Address
 
 import attrs
 
+from hapair.vrrp.tracking import Verdict
+
 
 @attrs.frozen
 class Started:
@@ -51,10 +53,10 @@ class DeadlinePassed:
 
 @attrs.frozen
 class TrackingChanged:
-    """What we track began or ceased to fail; the router passed to `step` knows already."""
+    """What we track means something else for us now; the router passed to `step` knows already."""
 
-    ok: bool
-    why: str
+    verdict: Verdict
+    before: Verdict
 
 
 @attrs.frozen

@@ -46,6 +46,7 @@ from hapair.vrrp.events import (
 )
 from hapair.vrrp.reports import GuardStrike, PriorityChanged, Report, Transition, unheard
 from hapair.vrrp.status import RouterStatus, cause, state_of
+from hapair.vrrp.tracking import WELL, Verdict
 
 log = logging.getLogger("hapair.vrrp")
 
@@ -92,7 +93,7 @@ class VirtualRouter:
         self._lifetime = lifetime
         self._report = report
 
-        self._router = election.router_of(instance, source, well=True)
+        self._router = election.router_of(instance, source)
         self._state: election.State = election.Initialize()
         self._adverts = Adverts(instance, source)
         self._former: tuple[IPv4Interface, ...] = ()
@@ -104,8 +105,7 @@ class VirtualRouter:
         self._read = 0
         """Packets read since the last time there was none."""
 
-        self._tracking_told = True
-        self._why = ""
+        self._tracking_told = WELL
         self._since = 0.0
         self._cause = "not started"
         self._transitions = 0
@@ -134,15 +134,15 @@ class VirtualRouter:
                 if isinstance(message, _Change):
                     message.done.set()
 
-    def set_tracking(self, ok: bool, why: str) -> None:
-        """Say whether what this router tracks is well; nothing happens unless that changes."""
-        if ok == self._tracking_told:
+    def set_tracking(self, verdict: Verdict) -> None:
+        """Say what the things that this router tracks mean for it; nothing happens unless that changes."""
+        if verdict == self._tracking_told:
             return
-        self._tracking_told = ok
+        before, self._tracking_told = self._tracking_told, verdict
         if self._running:
-            self._tell(TrackingChanged(ok, why))
+            self._tell(TrackingChanged(verdict, before))
         else:
-            self._adopt_tracking(ok, why)
+            self._adopt_tracking(verdict)
 
     async def reconfigure(self, instance: VrrpInstance) -> None:
         """Take over another priority, interval, preemption, announcing, checksum form or other addresses.
@@ -166,7 +166,7 @@ class VirtualRouter:
             transitions=self._transitions,
             priority=self._router.priority,
             effective_priority=self._router.effective_priority,
-            why=self._why,
+            why=self._router.tracking.why,
             peer=self._adverts.peer,
             adverts_sent=self._sent,
             adverts_received=self._adverts.received,
@@ -223,7 +223,7 @@ class VirtualRouter:
             await self._learn_networks()
         priority = self._router.effective_priority
         if isinstance(event, TrackingChanged):
-            self._adopt_tracking(event.ok, event.why)
+            self._adopt_tracking(event.verdict)
         now = trio.current_time()
         before = self._state
         self._state, orders = election.step(self._router, before, event, now)
@@ -234,9 +234,14 @@ class VirtualRouter:
             log.info(
                 "(%s) Entering %s STATE: %s", self._instance.name, state_of(self._state).value, self._cause
             )
-        elif isinstance(event, TrackingChanged):
-            priority = self._router.effective_priority
-            log.info("(%s) Changing effective priority to %d %s", self._instance.name, priority, self._why)
+        elif isinstance(event, TrackingChanged) and self._router.effective_priority != priority:
+            log.info(
+                "(%s) Changing effective priority from %d to %d: %s",
+                self._instance.name,
+                priority,
+                self._router.effective_priority,
+                event.verdict.why or "what it tracks is well again",
+            )
         elif isinstance(event, AddressLost) and orders:
             log.warning(
                 "(%s) %s was removed by somebody else, putting it back", self._instance.name, event.address
@@ -252,15 +257,14 @@ class VirtualRouter:
         if isinstance(event, Evicted) and isinstance(before, election.Master):
             self._report(GuardStrike(name, event.why))
         if isinstance(event, TrackingChanged) and now != priority:
-            self._report(PriorityChanged(name, priority, now, event.why))
+            self._report(PriorityChanged(name, priority, now, event.verdict.why))
         after = self._state
         if type(after) is not type(before):
             states = state_of(before), state_of(after)
             self._report(Transition(name, *states, self._cause, self._router.priority, now))
 
-    def _adopt_tracking(self, ok: bool, why: str) -> None:
-        self._router = attrs.evolve(self._router, well=ok)
-        self._why = "" if ok else why
+    def _adopt_tracking(self, verdict: Verdict) -> None:
+        self._router = attrs.evolve(self._router, tracking=verdict)
 
     async def _carry_out(self, orders: tuple[Order, ...]) -> None:
         for order in orders:
@@ -340,5 +344,5 @@ class VirtualRouter:
     def _adopt(self, instance: VrrpInstance) -> None:
         self._former = tuple(vip for vip in self._instance.addresses if vip not in instance.addresses)
         self._instance = instance
-        self._router = election.router_of(instance, self._source, well=self._router.well)
+        self._router = election.router_of(instance, self._source, tracking=self._router.tracking)
         self._adverts.adopt(instance)

@@ -80,15 +80,19 @@ def cause(router: election.Router, event: Event, peer: Peer | None, now: float) 
     """Say why `event` makes `router` change its state, for the log; `peer` as heard before or with it."""
     match event:
         case Started():
-            return "started" if event.link_up else "started with its link down"
+            if not event.link_up:
+                return "started with its link down"
+            return f"started, but {router.tracking.why}" if router.tracking.fault else "started"
         case Stopped():
             return "stopped"
         case LinkDown():
             return "link down"
         case LinkUp():
             return "link up"
-        case Evicted(why=why) | TrackingChanged(why=why):
+        case Evicted(why=why):
             return why
+        case TrackingChanged(verdict=verdict):
+            return verdict.why or "what it tracks is well again"
         case DeadlinePassed():
             return _silence(router, peer, now)
         case AdvertReceived():

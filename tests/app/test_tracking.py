@@ -9,6 +9,8 @@ from hapair.app.tracking import Tracking
 from hapair.config.model import Track
 from hapair.health.service import ServerKey, Verdict
 from hapair.kernel.links import Link
+from hapair.vrrp.tracking import WELL
+from hapair.vrrp.tracking import Verdict as Judgement
 
 A, B, OTHER = ServerKey("web", "a"), ServerKey("web", "b"), ServerKey("api", "a")
 USABLE = {"web": frozenset({"a", "b"}), "api": frozenset({"a"})}
@@ -49,9 +51,10 @@ class Health:
 class Router:
     ok: bool
     why = ""
+    told: Judgement
 
-    def set_tracking(self, ok: bool, why: str) -> None:
-        self.ok, self.why = ok, why
+    def set_tracking(self, verdict: Judgement) -> None:
+        self.ok, self.why, self.told = verdict == WELL, verdict.why, verdict
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def router():
     return Router()
 
 
-WEB = Instance("one", (Track("web"),))
+WEB = Instance("one", (Track("backend", "web"),))
 
 
 def settle(tracking: Tracking, *keys: ServerKey) -> None:
@@ -153,7 +156,7 @@ def test_another_link_layer_address_is_no_return(tracking, link, router, health)
 def test_a_pulled_cable_puts_no_other_instance_in_doubt(tracking, link, router):
     elsewhere, there = Router(), Link("eth1")
     tracking.follow(WEB, router, link)
-    tracking.follow(Instance("two", (Track("web"),)), elsewhere, there)
+    tracking.follow(Instance("two", (Track("backend", "web"),)), elsewhere, there)
     settle(tracking, A, B)
     link.gone()
     link.seen(1, link.mac, up=True)
@@ -164,7 +167,7 @@ def test_a_reload_that_brings_servers_makes_no_master_resign(tracking, link, rou
     tracking.follow(WEB, router, link)
     settle(tracking, A, B)
     health.servers = lambda: {A, B, OTHER, ServerKey("web", "new")}
-    tracking.adopt({"one": attrs.evolve(WEB, track=(Track("api"),))})
+    tracking.adopt({"one": attrs.evolve(WEB, track=(Track("backend", "api"),))})
     tracking.tell({"api": USABLE["api"]})
     assert router.ok, "and the backend that it tracked before may be gone"
 
@@ -179,3 +182,57 @@ def test_who_leaves_with_a_reload_is_not_told_of_backends_that_leave_too(trackin
     end()
     assert router.why == "before"
     assert health.rechecked == []
+
+
+CHECKED = Instance("one", (Track("script", "chk", weight=-20), Track("interface", "eth1", weight=0)))
+
+
+@attrs.frozen
+class Heard:
+    ok: bool
+    why: str = ""
+    value: int | None = None
+
+
+def test_a_router_that_starts_waits_until_every_tracker_was_heard(tracking, link, router):
+    tracking.tracked("interface", "eth1", Heard(ok=True))
+    tracking.follow(CHECKED, router, link)
+    assert router.told == Judgement(ailing=True, why="script chk was not heard of yet")
+    tracking.tracked("script", "chk", Heard(ok=False, why="exited with 1"))
+    assert router.told == Judgement(weight=-20, why="script chk exited with 1 (-20)")
+    tracking.tracked("script", "chk", Heard(ok=True))
+    assert router.ok
+
+
+def test_a_tracker_that_fails_reaches_only_those_that_track_it(tracking, link, router):
+    elsewhere = Router()
+    tracking.follow(CHECKED, router, link)
+    tracking.follow(Instance("two", (Track("script", "chk", weight=10),)), elsewhere, link)
+    tracking.tracked("script", "chk", Heard(ok=True))
+    tracking.tracked("interface", "eth1", Heard(ok=False, why="is down"))
+    assert router.told == Judgement(fault=True, why="interface eth1 is down (FAULT)")
+    assert elsewhere.told == Judgement(weight=10, why="script chk is well (+10)")
+
+
+def test_a_file_says_how_much(tracking, link, router):
+    tracking.follow(Instance("one", (Track("file", "f", weight=-2),)), router, link)
+    tracking.tracked("file", "f", Heard(ok=True, value=9))
+    assert router.told == Judgement(weight=-18, why="file f says 9 (-18)")
+
+
+def test_a_tracker_that_comes_with_a_reload_is_taken_for_well_until_it_was_heard(tracking, link, router):
+    tracking.follow(Instance("one", ()), router, link)
+    tracking.adopt({"one": CHECKED})
+    tracking.tell(USABLE)
+    assert router.ok, "no MASTER resigns for a tracker that was never heard"
+    tracking.tracked("script", "chk", Heard(ok=False))
+    assert router.told.weight == -20
+
+
+def test_what_was_heard_before_a_reload_that_took_the_tracker_away_is_forgotten(tracking, link, router):
+    tracking.follow(CHECKED, router, link)
+    tracking.tracked("script", "chk", Heard(ok=False))
+    tracking.adopt({"one": Instance("one", ())})
+    tracking.adopt({"one": CHECKED})
+    tracking.tell(USABLE)
+    assert router.ok

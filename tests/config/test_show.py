@@ -102,7 +102,7 @@ VRRP = st.fixed_dictionaries(
         "garp_count": st.integers(1, 100),
         "garp_delay": st.just(0) | DURATIONS,
         "garp_refresh": DURATIONS,
-        "track": st.just("backend.web"),
+        "track": st.sampled_from(["backend.web", "backend.web>=1 weight -20 reverse"]),
     },
 )
 DEFAULTS = maybe(**{key: value for key, value in (FRONTEND | BACKEND).items() if key != "timeout"})

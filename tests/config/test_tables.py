@@ -7,7 +7,7 @@ from cattrs.errors import ClassValidationError
 
 from hapair.config import tables
 from hapair.config.fields import FieldError
-from hapair.config.model import Cookie, CookieMode, ForwardFor, HttpCheck, Stats, Track
+from hapair.config.model import Cookie, CookieMode, ForwardFor, HttpCheck, Stats
 from hapair.config.shape import mistakes
 from hapair.config.written import CheckTable
 
@@ -16,25 +16,6 @@ def refusal(parser, value) -> str:
     with pytest.raises(FieldError) as caught:
         parser(value)
     return caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("text", "track"),
-    [
-        ("backend.web", Track("web", 1)),
-        ("backend.web>=2", Track("web", 2)),
-        ("backend.a.b >= 10", Track("a.b", 10)),
-    ],
-)
-def test_tracks(text, track):
-    assert tables.track(text) == track
-
-
-@pytest.mark.parametrize(
-    "text", ["web", "backend.web>=0", "backend.web>2", "backend.web>=-1", "backend.", "backend.web>=", 1]
-)
-def test_no_other_track_is_taken(text):
-    refusal(tables.track, text)
 
 
 @pytest.mark.parametrize(

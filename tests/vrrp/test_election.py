@@ -42,11 +42,15 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.tracking import WELL, Verdict
 
 LOW, US, HIGH = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.5"), IPv4Address("192.0.2.9")
 ROUTER = Router(priority=100, source=US)
 DOWN = (CloseGate(), DropVips())
 NOW = 1000.0
+AILS = Verdict(ailing=True, why="no server")
+FAILING = TrackingChanged(AILS, WELL)
+RECOVERED = TrackingChanged(WELL, AILS)
 
 
 def advert(priority: int, source: IPv4Address = HIGH, interval: float = 1.0) -> AdvertReceived:
@@ -69,7 +73,7 @@ def master(router: Router = ROUTER) -> Master:
 
 
 def ailing(router: Router = ROUTER) -> Router:
-    return attrs.evolve(router, well=False)
+    return attrs.evolve(router, tracking=AILS)
 
 
 class TestTimers:
@@ -174,10 +178,10 @@ class TestBackup:
         assert orders[0] == AddVips()
 
     def test_failing_tracking_lengthens_the_wait_and_recovery_shortens_it(self):
-        worse, orders = step(ailing(), backup(), TrackingChanged(ok=False, why=""), NOW)
+        worse, orders = step(ailing(), backup(), FAILING, NOW)
         assert orders == ()
         assert deadline(worse) == pytest.approx(NOW + master_down_interval(AILING, 1.0))
-        better, _ = step(ROUTER, worse, TrackingChanged(ok=True, why=""), NOW)
+        better, _ = step(ROUTER, worse, RECOVERED, NOW)
         assert deadline(better) == pytest.approx(deadline(backup()))
 
     def test_becoming_the_owner_ends_the_wait(self):
@@ -268,25 +272,25 @@ class TestMaster:
         assert NOW + 1.5 in state.repeats_at
 
     def test_failing_tracking_resigns_so_that_a_healthy_peer_takes_over(self):
-        state, orders = step(ailing(), master(), TrackingChanged(ok=False, why="no server"), NOW)
+        state, orders = step(ailing(), master(), FAILING, NOW)
         assert orders == (*DOWN, SendAdvert(0))
         assert state == Backup(1.0, NOW + skew_time(AILING, 1.0))
 
     @pytest.mark.parametrize("preempt", [True, False])
     def test_a_healthy_peer_is_faster_than_the_ailing_one_comes_back(self, preempt):
-        ours, _ = step(ailing(), master(), TrackingChanged(ok=False, why=""), NOW)
+        ours, _ = step(ailing(), master(), FAILING, NOW)
         peer = Router(priority=2, source=LOW, preempt=preempt)
         theirs, _ = step(peer, backup(peer), advert(0, US), NOW)
         assert deadline(theirs) < deadline(ours)
 
     def test_with_no_healthy_peer_we_serve_again_with_the_least_priority(self):
-        state, _ = step(ailing(), master(), TrackingChanged(ok=False, why=""), NOW)
+        state, _ = step(ailing(), master(), FAILING, NOW)
         state, orders = step(ailing(), state, DeadlinePassed(), deadline(state))
         assert isinstance(state, Master)
         assert SendAdvert(AILING) in orders
 
     def test_recovery_is_told_at_once(self):
-        _, orders = step(ROUTER, master(), TrackingChanged(ok=True, why=""), NOW)
+        _, orders = step(ROUTER, master(), RECOVERED, NOW)
         assert orders == (SendAdvert(100),)
 
     def test_a_new_priority_is_told_at_once(self):
@@ -321,7 +325,7 @@ class TestMaster:
 class TestFault:
     @pytest.mark.parametrize(
         "event",
-        [DeadlinePassed(), advert(0), advert(50), LinkDown(), TrackingChanged(ok=True, why=""), Evicted("")],
+        [DeadlinePassed(), advert(0), advert(50), LinkDown(), RECOVERED, Evicted("")],
     )
     def test_nothing_but_the_link_ends_a_fault(self, event):
         assert step(ROUTER, Fault(), event, NOW) == (Fault(), ())
@@ -355,4 +359,73 @@ def test_a_router_is_made_from_its_instance():
         garp_delay=1.0,
         garp_refresh=0.0,
     )
-    assert router_of(instance, US, well=False) == Router(150, US, 0.1, 3, False, 3.0, False, 2, 1.0, 0.0)
+    assert router_of(instance, US, tracking=AILS) == Router(150, US, 0.1, 3, False, 3.0, AILS, 2, 1.0, 0.0)
+
+
+def weighing(weight: int, router: Router = ROUTER) -> Router:
+    return attrs.evolve(router, tracking=Verdict(weight=weight))
+
+
+FAULTY = attrs.evolve(ROUTER, tracking=Verdict(fault=True, why="interface eth1 is down (FAULT)"))
+FAILED = TrackingChanged(FAULTY.tracking, WELL)
+REPAIRED = TrackingChanged(WELL, FAULTY.tracking)
+
+
+class TestWeights:
+    @pytest.mark.parametrize(
+        ("priority", "weight", "effective"),
+        [(100, -20, 80), (100, 20, 120), (100, -100, 1), (100, -300, 1), (200, 55, 254), (255, -20, 255)],
+    )
+    def test_weights_make_nobody_an_owner_nor_mute_and_do_not_concern_the_owner(
+        self, priority, weight, effective
+    ):
+        assert weighing(weight, attrs.evolve(ROUTER, priority=priority)).effective_priority == effective
+
+    def test_a_master_advertises_another_priority_at_once_and_stays(self):
+        lighter = weighing(-20)
+        state, orders = step(lighter, master(), TrackingChanged(lighter.tracking, WELL), NOW + 0.3)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(80),)
+        assert state.advert_at == NOW + 1.3
+
+    def test_other_reasons_for_the_same_weight_send_nothing(self):
+        lighter = weighing(-20)
+        event = TrackingChanged(attrs.evolve(lighter.tracking, why="another"), lighter.tracking)
+        assert step(lighter, master(lighter), event, NOW) == (master(lighter), ())
+
+    def test_a_backup_waits_as_if_its_timer_had_been_set_with_the_new_priority(self):
+        lighter = weighing(-20)
+        state, orders = step(lighter, backup(), TrackingChanged(lighter.tracking, WELL), NOW + 1)
+        assert (state, orders) == (backup(lighter), ())
+        assert step(ROUTER, state, TrackingChanged(WELL, lighter.tracking), NOW + 2) == (backup(), ())
+
+    def test_a_master_that_resigned_for_ailing_does_not_resign_again_for_another_weight(self):
+        both = Verdict(ailing=True, weight=-20)
+        router = attrs.evolve(ROUTER, tracking=both)
+        state, orders = step(router, master(ailing()), TrackingChanged(both, AILS), NOW)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(AILING),)
+
+
+class TestTrackedFault:
+    def test_a_master_gives_everything_away_with_a_goodbye(self):
+        assert step(FAULTY, master(), FAILED, NOW) == (Fault(link_up=True), (*DOWN, SendAdvert(0)))
+
+    def test_a_backup_leaves_silently(self):
+        assert step(FAULTY, backup(), FAILED, NOW) == (Fault(link_up=True), DOWN)
+
+    def test_it_starts_in_fault(self):
+        assert step(FAULTY, Initialize(), Started(), NOW) == (Fault(link_up=True), ())
+
+    def test_repair_brings_it_back_as_backup(self):
+        assert step(ROUTER, Fault(link_up=True), REPAIRED, NOW) == (backup(), ())
+
+    def test_the_owner_comes_back_as_master(self):
+        state, _ = step(attrs.evolve(ROUTER, priority=255), Fault(link_up=True), REPAIRED, NOW)
+        assert isinstance(state, Master)
+
+    def test_link_and_tracking_must_both_be_well(self):
+        assert step(ROUTER, Fault(), REPAIRED, NOW) == (Fault(), ())
+        assert step(FAULTY, Fault(), LinkUp(), NOW) == (Fault(link_up=True), ())
+        assert step(FAULTY, Fault(link_up=True), LinkDown(), NOW) == (Fault(), ())
+        assert step(ROUTER, Fault(), LinkUp(), NOW) == (backup(), ())

@@ -15,6 +15,7 @@ from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink
 from hapair.vrrp.reports import GuardStrike, PriorityChanged, Transition
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
+from hapair.vrrp.tracking import Verdict
 
 SOURCE, VIP = IPv4Address("192.0.2.1"), IPv4Interface("192.0.2.100/24")
 WEB = VrrpInstance("web", "eth0", 51, (VIP,), priority=100)
@@ -98,7 +99,7 @@ async def test_what_is_tracked_is_reported_before_the_transition_that_it_causes(
     stage = Stage()
     async with stage.running():
         await trio.sleep(5)
-        stage.router.set_tracking(False, "backend web has 0 usable servers")
+        stage.router.set_tracking(Verdict(ailing=True, why="backend web has 0 usable servers"))
         await trio.sleep(0.5)
         assert stage.reports[-2:] == [
             PriorityChanged("web", 100, 1, "backend web has 0 usable servers"),

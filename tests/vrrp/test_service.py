@@ -19,6 +19,7 @@ from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink
 from hapair.vrrp import wire
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
+from hapair.vrrp.tracking import WELL, Verdict
 
 A, B = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
 VIP, SECOND = IPv4Interface("192.0.2.100/24"), IPv4Interface("192.0.2.101/24")
@@ -284,7 +285,7 @@ async def test_failing_tracking_hands_the_vip_to_a_healthy_peer_even_without_pre
     async with running(low, high):
         await trio.sleep(10)
         at = trio.current_time()
-        high.router.set_tracking(False, "backend web has 0 usable servers, needs 1")
+        high.router.set_tracking(Verdict(ailing=True, why="backend web has 0 usable servers, needs 1"))
         await settle()
         assert not high.holds()
         assert high.adverts()[-1] == (at, 0)
@@ -294,7 +295,7 @@ async def test_failing_tracking_hands_the_vip_to_a_healthy_peer_even_without_pre
         assert (low.state, high.state) == (RouterState.MASTER, RouterState.BACKUP)
         assert high.router.status().effective_priority == 1
         assert high.router.status().why == "backend web has 0 usable servers, needs 1"
-        high.router.set_tracking(True, "")
+        high.router.set_tracking(WELL)
         await trio.sleep(5)
         assert (low.state, high.state) == (RouterState.BACKUP, RouterState.MASTER)
 
@@ -303,8 +304,8 @@ async def test_with_no_healthy_peer_an_ailing_master_serves_again(segment, autoj
     node = Node(segment, A)
     async with running(node):
         await become_master(node)
-        node.router.set_tracking(False, "no server")
-        node.router.set_tracking(False, "still none")
+        node.router.set_tracking(Verdict(ailing=True, why="no server"))
+        node.router.set_tracking(Verdict(ailing=True, why="still none"))
         await settle()
         assert node.state is RouterState.BACKUP
         await trio.sleep(1)
@@ -500,7 +501,7 @@ async def test_cancelled_at_any_step_nothing_is_left(segment, autojump_clock, n)
             async with trio.open_nursery() as nursery:
                 await nursery.start(node.router.run)
                 await trio.sleep(0.7)
-                node.router.set_tracking(False, "cover the way down as well")
+                node.router.set_tracking(Verdict(ailing=True, why="cover the way down as well"))
                 await trio.sleep(0.3)
                 await node.router.reconfigure(attrs.evolve(both, addresses=(VIP,)))
                 await trio.sleep(60)

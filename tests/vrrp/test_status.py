@@ -19,6 +19,7 @@ from hapair.vrrp.events import (
     TrackingChanged,
 )
 from hapair.vrrp.status import Peer, RouterState, cause, state_of
+from hapair.vrrp.tracking import WELL, Verdict
 
 US, THEM = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
 ROUTER = Router(priority=100, source=US)
@@ -34,7 +35,7 @@ NOW = 50.0
         (LinkDown(), None, "link down"),
         (LinkUp(), None, "link up"),
         (Evicted("this process was frozen"), None, "this process was frozen"),
-        (TrackingChanged(ok=False, why="no server"), None, "no server"),
+        (TrackingChanged(Verdict(fault=True, why="no server"), WELL), None, "no server"),
         (Reconfigured(addresses=False), None, "reconfigured"),
         (AdvertReceived(THEM, 200, 1.0), None, "192.0.2.2 advertises priority 200, ours is 100"),
         (

@@ -44,8 +44,16 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.tracking import WELL, Verdict
 
 EPSILON = 1e-6
+
+VERDICTS = st.builds(
+    Verdict,
+    fault=st.sampled_from([False, False, True]),
+    ailing=st.booleans(),
+    weight=st.sampled_from([-300, -60, 0, 0, 40, 300]),
+)
 
 
 class Node:
@@ -238,13 +246,14 @@ class World(RuleBasedStateMachine):
             self.deliver(node, LinkUp() if up else LinkDown())
             self.disturb()
 
-    @rule(n=st.integers(0, 3))
-    def tracking(self, n: int) -> None:
+    @rule(n=st.integers(0, 3), verdict=VERDICTS)
+    def tracking(self, n: int, verdict: Verdict) -> None:
         node = self.nodes[n % len(self.nodes)]
         if not node.frozen:
             self.disturb()
-            node.router = attrs.evolve(node.router, well=not node.router.well)
-            self.deliver(node, TrackingChanged(ok=node.router.well, why="a server"))
+            before = node.router.tracking
+            node.router = attrs.evolve(node.router, tracking=verdict)
+            self.deliver(node, TrackingChanged(verdict, before))
 
     @rule(n=st.integers(0, 3), seconds=st.floats(0, 20))
     def freeze_and_wake(self, n: int, seconds: float) -> None:
@@ -275,6 +284,9 @@ class World(RuleBasedStateMachine):
     def peace_brings_exactly_one_master(self) -> None:
         self.heal()
         for node in self.nodes:
+            if node.router.tracking.fault:
+                before, node.router = node.router.tracking, attrs.evolve(node.router, tracking=WELL)
+                self.deliver(node, TrackingChanged(WELL, before))
             if isinstance(node.state, Fault):
                 self.deliver(node, LinkUp())
             if isinstance(node.state, Initialize):
