@@ -5,6 +5,7 @@ Pure text in, text out: who may connect is the socket's business.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hapair import __version__
 from hapair.api.stats import Row, rows, to_csv
+from hapair.api.status import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +35,7 @@ The following commands are valid at this level:
   show backend                            : list the backends
   show info                               : report information about the process
   show stat                               : report counters for each proxy and server, as CSV
+  show status                             : routers and servers, as JSON
   show version                            : show the version
   show vrrp                               : state of every virtual router
 """
@@ -47,10 +50,13 @@ class Commands:
         verdicts: Callable[[], Mapping[tuple[str, str], Verdict]],
         routers: Callable[[], Sequence[RouterStatus]],
         changed: Callable[[], None],
+        now: Callable[[], float],
     ) -> None:
+        """`now` is the routers' time."""
         self._plane = plane
         self._verdicts = verdicts
         self._routers = routers
+        self._now = now
         self._changed = changed
         """Called after an operator changed what a server may do."""
         self._started = time.monotonic()
@@ -59,6 +65,7 @@ class Commands:
             ("show info", lambda _: self._info()),
             ("show backend", lambda _: "# name\n" + "".join(f"{name}\n" for name in plane.backends)),
             ("show version", lambda _: f"2.6.0-hapair-{__version__}\n"),
+            ("show status", lambda _: self._status()),
             ("show vrrp", lambda _: self._vrrp()),
             ("set server", self._set_server),
             ("set weight", self._set_weight),
@@ -107,6 +114,11 @@ class Commands:
             "node": self._plane.config.node.name if self._plane.config is not None else "",
         }
         return "".join(f"{key}: {value}\n" for key, value in values.items())
+
+    def _status(self) -> str:
+        config = self._plane.config
+        assert config is not None, "the socket is served by a node that was started"
+        return json.dumps(report(config, self._routers(), self.table(), self._now())) + "\n"
 
     def _vrrp(self) -> str:
         lines = ["# instance state priority effective_priority transitions cause"]

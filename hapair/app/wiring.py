@@ -55,7 +55,9 @@ class Node:
         self.health = HealthService(self._server_checked)
         self.tracking = Tracking(self.health)
         self.routers = VirtualRouters(self.plane, self.tracking, guard_timeout(config))
-        self.commands = Commands(self.plane, self._verdicts, self._statuses, self.tell_tracking)
+        self.commands = Commands(
+            self.plane, self._verdicts, self._statuses, self.tell_tracking, trio.current_time
+        )
 
     def check_plans(self, config: NodeConfig) -> dict[ServerKey, CheckPlan]:
         """What has to be probed."""

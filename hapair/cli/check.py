@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check(path: Path) -> int:
     """Say whether the file can be used; returns the exit code."""
-    loaded = _loaded(path)
+    loaded = load(path)
     if loaded is None:
         return 1
     click.echo(f"{path}: valid ({summary(loaded.config)})")
@@ -32,14 +32,14 @@ def show_config(path: Path) -> int:
     """Print the file as it is understood; returns the exit code."""
     from hapair.config.show import show
 
-    loaded = _loaded(path)
+    loaded = load(path)
     if loaded is None:
         return 1
     click.echo(show(loaded.config), nl=False)
     return 0
 
 
-def _loaded(path: Path) -> Loaded | None:
+def load(path: Path) -> Loaded | None:
     """Load, and tell every problem on stderr; None when the file cannot be used."""
     from hapair.app.check import load_text_config
     from hapair.config.load import decoded

@@ -36,6 +36,22 @@ def show_config(file: Path) -> None:
 
 
 @main.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--socket", type=click.Path(path_type=Path), help="The node's runtime socket, instead of FILE's."
+)
+@click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+def status(file: Path | None, socket: Path | None, as_json: bool) -> None:
+    """Show the routers and servers of the running node that FILE (node.toml) describes.
+
+    The exit code is 0, 1 when the node cannot be asked, 2 when a router is in FAULT.
+    """
+    from hapair.cli.status import status as run_status
+
+    raise SystemExit(run_status(file, socket, as_json=as_json))
+
+
+@main.command()
 @_FILE
 def run(file: Path) -> None:
     """Run the node that FILE (node.toml) describes."""

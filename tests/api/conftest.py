@@ -64,4 +64,4 @@ def changes():
 @pytest.fixture
 def commands(plane, verdicts, changes):
     plane.set_server_up("be", "s2", up=False)
-    return Commands(plane, lambda: verdicts, list, lambda: changes.append("changed"))
+    return Commands(plane, lambda: verdicts, list, lambda: changes.append("changed"), lambda: 100.0)

@@ -1,0 +1,61 @@
+"""What `show status` says: every field of the routers, ages instead of moments, and the servers."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv4Interface
+
+import attrs
+
+from hapair.api.status import report
+from hapair.config.model import Node, NodeConfig, VrrpInstance
+from hapair.vrrp.status import Peer, RouterState, RouterStatus
+
+INSTANCE = VrrpInstance("web", "eth0", 51, (IPv4Interface("192.0.2.100/24"),), priority=150)
+CONFIG = NodeConfig(Node("lb-a"), vrrp={"web": INSTANCE})
+STATUS = RouterStatus(
+    name="web",
+    state=RouterState.BACKUP,
+    since=90.0,
+    cause="started",
+    transitions=1,
+    priority=150,
+    effective_priority=1,
+    why="backend web has 0 usable servers, needs 1",
+    peer=Peer(IPv4Address("192.0.2.12"), 100, 0.1, 99.95),
+    adverts_sent=3,
+    adverts_received=40,
+    drops={"ttl": 2},
+)
+
+
+def test_moments_become_ages_and_addresses_text():
+    (router,) = report(CONFIG, [STATUS], [], 100.0)["vrrp"]
+    assert router["state"] == "BACKUP"
+    assert router["since"] == 10.0
+    assert router["peer"] == {"address": "192.0.2.12", "priority": 100, "interval": 0.1, "heard": 0.05}
+    assert router["addresses"] == ["192.0.2.100/24"]
+    assert (router["interface"], router["virtual_router_id"], router["version"]) == ("eth0", 51, 3)
+
+
+def test_no_field_of_a_router_is_forgotten_and_all_can_be_written_as_json():
+    (router,) = report(CONFIG, [STATUS], [], 100.0)["vrrp"]
+    assert router.keys() >= set(attrs.fields_dict(RouterStatus))
+    assert json.loads(json.dumps(router)) == router
+
+
+def test_a_router_that_a_reload_is_taking_away_is_still_shown():
+    gone = attrs.evolve(STATUS, name="gone", peer=None)
+    (router,) = report(CONFIG, [gone], [], 100.0)["vrrp"]
+    assert router["peer"] is None
+    assert "addresses" not in router
+
+
+def test_the_socket_answers_with_it(commands):
+    found = json.loads(commands.execute("show status"))
+    assert found["node"] == "lb-a"
+    assert [(one["server"], one["status"], one["check"]) for one in found["servers"]] == [
+        ("s1", "UP", "L7OK"),
+        ("s2", "DOWN", "L4CON"),
+        ("s3", "no check", ""),
+    ]
