@@ -135,8 +135,13 @@ def guard_timeout(config: NodeConfig) -> float:
     """Seconds without a sign of life after which the guard strikes."""
     if config.node.guard_timeout is not None:
         return config.node.guard_timeout
-    shortest = min((instance.advert_interval for instance in config.vrrp.values()), default=1.0)
-    return min(MAX_GUARD_TIMEOUT, max(MIN_GUARD_TIMEOUT, 2 * shortest))
+    shortest = min((_patience(instance) for instance in config.vrrp.values()), default=2.0)
+    return min(MAX_GUARD_TIMEOUT, max(MIN_GUARD_TIMEOUT, shortest))
+
+
+def _patience(instance: VrrpInstance) -> float:
+    """Seconds of silence well before the peer takes over: two intervals, or less where it waits for fewer."""
+    return min(2.0, instance.down_timer_adverts - 0.5) * instance.advert_interval
 
 
 class VirtualRouters:

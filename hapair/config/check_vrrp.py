@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from hapair.config.fields import spell
 from hapair.config.locate import Path
-from hapair.config.model import ChecksumForm, Node, VrrpInstance
+from hapair.config.model import ChecksumForm, InitialState, Node, VrrpInstance
 from hapair.config.problems import dotted
 from hapair.config.report import Report
 
@@ -47,6 +47,11 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
         )
     elif owner and instance.track:
         report.warning((*path, "track"), "priority 255 is the address owner: a peer takes over all the same")
+    if instance.state is InitialState.MASTER and not owner:
+        report.warning(
+            (*path, "state"),
+            "below priority 255 every router starts as BACKUP and waits for adverts, as in keepalived",
+        )
     if instance.preempt_delay and not instance.preempt:
         report.warning((*path, "preempt_delay"), "this has no effect with preempt = false")
     if instance.source_address in vips and not owner:
@@ -84,7 +89,7 @@ def _version(instance: VrrpInstance, path: Path, report: Report) -> None:
 def _guard(instance: VrrpInstance, node: Node | None, report: Report) -> None:
     if node is None or node.guard_timeout is None:
         return
-    shortest = 3 * instance.advert_interval
+    shortest = instance.down_timer_adverts * instance.advert_interval
     if node.guard_timeout > shortest:
         report.warning(
             ("node", "guard_timeout"),

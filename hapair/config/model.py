@@ -41,6 +41,13 @@ class ChecksumForm(Enum):
     RFC9568 = "rfc9568"
 
 
+class InitialState(Enum):
+    """keepalived's `state`: what an address owner (priority 255) is when it starts."""
+
+    MASTER = "MASTER"
+    BACKUP = "BACKUP"
+
+
 class CheckKind(Enum):
     ICMP = "icmp"
     TCP = "tcp"
@@ -117,6 +124,12 @@ class VrrpInstance:
     """1..8 octets, version 2 only; None for no authentication."""
     advert_interval: float = 1.0
     """Seconds, 0.01..40.95; whole seconds in version 2."""
+    state: InitialState | None = None
+    """None: as the RFC says, the address owner starts as MASTER and everybody else as BACKUP."""
+    startup_delay: float = 0.0
+    """Seconds after the start before it takes part."""
+    down_timer_adverts: int = 3
+    """Adverts that may be missing before the master is taken for dead."""
     preempt: bool = True
     preempt_delay: float = 0.0
     """Seconds to wait after start before a lower-priority MASTER is preempted."""

@@ -28,6 +28,9 @@ from hapair.config.problems import quoted
 T = TypeVar("T")
 K = TypeVar("K", str, int)
 R = TypeVar("R")
+FOREIGN = {"nopreempt": "preempt = false"}
+"""Words of keepalived's that are written otherwise."""
+
 Parser = Callable[[object], T]
 
 _CONVERTER = cattrs.Converter(detailed_validation=True)
@@ -174,6 +177,8 @@ def mistakes(error: BaseException, path: Path = ()) -> Iterator[Mistake]:
                 known = (
                     f"did you mean {quoted(hint)}?" if hint else f"known here: {', '.join(keys(error.cl))}"
                 )
+                if key in FOREIGN and FOREIGN[key].partition(" ")[0] in keys(error.cl):
+                    known = f"that is written {FOREIGN[key]} here"
                 yield Mistake((*path, key), f"unknown key; {known}", at_key=True)
         case IterableValidationError():
             for inner, place in error.group_exceptions()[0]:

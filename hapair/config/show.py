@@ -32,7 +32,7 @@ from hapair.config.tracks import written
 _CLIENT_TIMEOUTS = ("http_request", "client", "http_keep_alive")
 _SERVER_TIMEOUTS = ("connect", "server", "check", "queue")
 _DURATIONS = frozenset(
-    "hard_stop_after guard_timeout advert_interval preempt_delay garp_delay garp_refresh "
+    "hard_stop_after guard_timeout advert_interval startup_delay preempt_delay garp_delay garp_refresh "
     "inter fastinter downinter".split()
 )
 """Fields that are seconds, beside the timeouts."""

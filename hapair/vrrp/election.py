@@ -18,7 +18,7 @@ from math import inf
 
 import attrs
 
-from hapair.config.model import VrrpInstance
+from hapair.config.model import InitialState, VrrpInstance
 from hapair.vrrp.events import (
     AddressLost,
     AddVips,
@@ -68,6 +68,11 @@ class Router:
     """Its primary address: breaks the tie between equal priorities."""
     advert_interval: float = 1.0
     version: int = 3
+    claims: bool = True
+    """Whether an address owner starts as MASTER; False: it waits like everybody."""
+    startup_delay: float = 0.0
+    """Seconds after the start before it takes part."""
+    down_timer_adverts: int = 3
     preempt: bool = True
     preempt_delay: float = 0.0
     """Seconds between the first lower-priority advert and preemption."""
@@ -84,13 +89,18 @@ class Router:
             return OWNER
         return min(STRONGEST, max(AILING, self.priority + self.tracking.weight))
 
+    @property
+    def owns(self) -> bool:
+        """An owner that need not wait for anybody."""
+        return self.claims and self.effective_priority == OWNER
+
     def skew_time(self, interval: float) -> float:
         """Our Skew_Time; `interval` is the master's (RFC 9568) and of no account in version 2 (RFC 3768)."""
         return skew_time(self.effective_priority, 1.0 if self.version == 2 else interval)
 
     def master_down_interval(self, interval: float) -> float:
         """The silence, in seconds, after which we take the master for dead (section 6.1 of both RFCs)."""
-        return 3 * interval + self.skew_time(interval)
+        return self.down_timer_adverts * interval + self.skew_time(interval)
 
 
 def router_of(instance: VrrpInstance, source: IPv4Address, *, tracking: Verdict = WELL) -> Router:
@@ -100,6 +110,9 @@ def router_of(instance: VrrpInstance, source: IPv4Address, *, tracking: Verdict 
         source=source,
         advert_interval=instance.advert_interval,
         version=instance.version,
+        claims=instance.state is not InitialState.BACKUP,
+        startup_delay=instance.startup_delay,
+        down_timer_adverts=instance.down_timer_adverts,
         preempt=instance.preempt,
         preempt_delay=instance.preempt_delay,
         tracking=tracking,
@@ -112,6 +125,10 @@ def router_of(instance: VrrpInstance, source: IPv4Address, *, tracking: Verdict 
 @attrs.frozen
 class Initialize:
     """Not taking part."""
+
+    start_at: float = inf
+    """End of the startup_delay; `inf` when it was not started."""
+    link_up: bool = True
 
 
 @attrs.frozen
@@ -156,7 +173,7 @@ def skew_time(priority: int, interval: float) -> float:
 def deadline(state: State) -> float:
     """When the caller must deliver `DeadlinePassed`; `inf` for never."""
     match state:
-        case Backup(master_down_at=at):
+        case Initialize(start_at=at) | Backup(master_down_at=at):
             return at
         case Master():
             return min(state.advert_at, state.refresh_at, state.reannounce_at, *state.repeats_at)
@@ -188,6 +205,12 @@ def step(router: Router, state: State, event: Event, now: float) -> Step:
         case _, Stopped():
             return Initialize(), (CloseGate(), DropVips())
         case Initialize(), Started(link_up=link_up):
+            if router.startup_delay:
+                return Initialize(now + router.startup_delay, link_up), ()
+            return _take_part_if_fit(router, link_up, now)
+        case Initialize(start_at=start_at), LinkUp() | LinkDown():
+            return Initialize(start_at, isinstance(event, LinkUp)), ()
+        case Initialize(link_up=link_up), DeadlinePassed() if now >= state.start_at:
             return _take_part_if_fit(router, link_up, now)
         case ((Backup() | Master()), LinkDown()):
             return Fault(), (CloseGate(), DropVips())
@@ -216,7 +239,7 @@ def _take_part_if_fit(router: Router, link_up: bool, now: float) -> Step:
 
 
 def _take_part(router: Router, now: float) -> Step:
-    if router.effective_priority == OWNER:
+    if router.owns:
         return _become_master(router, now)
     return _backup(router, router.advert_interval, now), ()
 
@@ -253,7 +276,7 @@ def _step_backup(router: Router, state: Backup, event: Event, now: float) -> Ste
             return attrs.evolve(state, master_down_at=now + router.skew_time(state.master_interval)), ()
         case AdvertReceived():
             return _heard_by_backup(router, state, event, now), ()
-        case Reconfigured() | TrackingChanged() if router.effective_priority == OWNER:
+        case Reconfigured() | TrackingChanged() if router.owns:
             return _become_master(router, now)
         case TrackingChanged():
             # As if the timer had been set with the priority that we have now.

@@ -27,6 +27,7 @@ from hapair.vrrp.adverts import Adverts
 from hapair.vrrp.events import (
     AddressLost,
     AddVips,
+    AdvertReceived,
     Announce,
     CloseGate,
     DeadlinePassed,
@@ -45,6 +46,7 @@ from hapair.vrrp.events import (
     TrackingChanged,
 )
 from hapair.vrrp.reports import GuardStrike, PriorityChanged, Report, Transition, unheard
+from hapair.vrrp.split_brain import SplitBrain
 from hapair.vrrp.status import RouterStatus, cause, state_of
 from hapair.vrrp.tracking import WELL, Verdict
 
@@ -109,6 +111,7 @@ class VirtualRouter:
         self._since = 0.0
         self._cause = "not started"
         self._transitions = 0
+        self._split = SplitBrain()
         self._sent = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -168,6 +171,8 @@ class VirtualRouter:
             effective_priority=self._router.effective_priority,
             why=self._router.tracking.why,
             peer=self._adverts.peer,
+            duplicate_masters=self._split.count,
+            duplicate_master_seconds=self._split.seconds,
             adverts_sent=self._sent,
             adverts_received=self._adverts.received,
             drops=MappingProxyType(dict(self._adverts.drops)),
@@ -227,10 +232,11 @@ class VirtualRouter:
         now = trio.current_time()
         before = self._state
         self._state, orders = election.step(self._router, before, event, now)
+        self._note_masters(before, event, now)
         if type(self._state) is not type(before):
             self._since = now
             self._transitions += 1
-            self._cause = cause(self._router, event, self._adverts.peer, now)
+            self._cause = cause(self._router, before, event, self._adverts.peer, now)
             log.info(
                 "(%s) Entering %s STATE: %s", self._instance.name, state_of(self._state).value, self._cause
             )
@@ -250,6 +256,32 @@ class VirtualRouter:
             await self._carry_out(orders)
         finally:
             self._report_step(event, before, priority)
+
+    def _note_masters(self, before: election.State, event: Event, now: float) -> None:
+        """Count another MASTER beside us; logged when it appears and when it is over."""
+        was = self._split
+        if not (isinstance(before, election.Master) and isinstance(self._state, election.Master)):
+            self._split = was.over()
+        elif isinstance(event, AdvertReceived) and event.priority != election.RESIGNING:
+            silence = self._router.down_timer_adverts * event.interval
+            known = now - self._since > 1.5 * max(event.interval, self._router.advert_interval)
+            self._split = was.heard(event.source, silence, now, known=known)
+        elif isinstance(event, AdvertReceived) and was.duel and was.duel.other == event.source:
+            self._split = was.over()
+        else:
+            self._split = was.at(now)
+        if self._split.count != was.count and isinstance(event, AdvertReceived):
+            log.warning(
+                "(%s) %s is MASTER beside us, with priority %d",
+                self._instance.name,
+                event.source,
+                event.priority,
+            )
+        if was.duel is not None and self._split.duel is None:
+            seconds = was.duel.heard_at - was.duel.since
+            log.warning(
+                "(%s) %s was MASTER beside us for %.2f s", self._instance.name, was.duel.other, seconds
+            )
 
     def _report_step(self, event: Event, before: election.State, priority: int) -> None:
         """Tell what `event` has changed; `before` and `priority` are how it was."""

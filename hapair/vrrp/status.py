@@ -74,10 +74,16 @@ class RouterStatus:
     adverts_received: int
     drops: Mapping[str, int]
     """Invalid packets by `wire.Drop` value; `vrid` is other routers' traffic."""
+    duplicate_masters: int = 0
+    """Times that another MASTER was heard while we were and stayed MASTER."""
+    duplicate_master_seconds: float = 0.0
+    """Between the first and the last advert of each, altogether."""
 
 
-def cause(router: election.Router, event: Event, peer: Peer | None, now: float) -> str:
-    """Say why `event` makes `router` change its state, for the log; `peer` as heard before or with it."""
+def cause(
+    router: election.Router, before: election.State, event: Event, peer: Peer | None, now: float
+) -> str:
+    """Say why `event` makes `router` leave a state, for the log; `peer` as heard before or with it."""
     match event:
         case Started():
             if not event.link_up:
@@ -93,6 +99,8 @@ def cause(router: election.Router, event: Event, peer: Peer | None, now: float) 
             return why
         case TrackingChanged(verdict=verdict):
             return verdict.why or "what it tracks is well again"
+        case DeadlinePassed() if isinstance(before, election.Initialize):
+            return f"started {router.startup_delay:g} s ago"
         case DeadlinePassed():
             return _silence(router, peer, now)
         case AdvertReceived():

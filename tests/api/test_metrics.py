@@ -22,6 +22,8 @@ def router(**more) -> RouterStatus:
         "effective_priority": 150,
         "why": "",
         "peer": None,
+        "duplicate_masters": 2,
+        "duplicate_master_seconds": 1.25,
         "adverts_sent": 10,
         "adverts_received": 3,
         "drops": {"checksum": 4},

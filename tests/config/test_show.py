@@ -94,6 +94,9 @@ VRRP = st.fixed_dictionaries(
     optional={
         "priority": st.integers(1, 254),
         "advert_interval": st.integers(1, 4095).map(lambda centiseconds: centiseconds * 10),
+        "state": st.sampled_from(["MASTER", "BACKUP"]),
+        "startup_delay": DURATIONS,
+        "down_timer_adverts": st.integers(1, 100),
         "preempt": BOOLS,
         "preempt_delay": DURATIONS,
         "source_address": st.just("192.0.2.2"),

@@ -8,7 +8,7 @@ from math import inf
 import attrs
 import pytest
 
-from hapair.config.model import VrrpInstance
+from hapair.config.model import InitialState, VrrpInstance
 from hapair.vrrp.election import (
     AILING,
     REFRESH_INTERVAL,
@@ -353,13 +353,18 @@ def test_a_router_is_made_from_its_instance():
         addresses=(IPv4Interface("192.0.2.100/24"),),
         priority=150,
         advert_interval=0.1,
+        state=InitialState.BACKUP,
+        startup_delay=7.0,
+        down_timer_adverts=5,
         preempt=False,
         preempt_delay=3.0,
         garp_count=2,
         garp_delay=1.0,
         garp_refresh=0.0,
     )
-    assert router_of(instance, US, tracking=AILS) == Router(150, US, 0.1, 3, False, 3.0, AILS, 2, 1.0, 0.0)
+    assert router_of(instance, US, tracking=AILS) == Router(
+        150, US, 0.1, 3, False, 7.0, 5, False, 3.0, AILS, 2, 1.0, 0.0
+    )
 
 
 def weighing(weight: int, router: Router = ROUTER) -> Router:
@@ -429,3 +434,36 @@ class TestTrackedFault:
         assert step(FAULTY, Fault(), LinkUp(), NOW) == (Fault(link_up=True), ())
         assert step(FAULTY, Fault(link_up=True), LinkDown(), NOW) == (Fault(), ())
         assert step(ROUTER, Fault(), LinkUp(), NOW) == (backup(), ())
+
+
+class TestStart:
+    def test_an_owner_told_to_start_as_backup_waits(self):
+        owner = attrs.evolve(ROUTER, priority=255, claims=False)
+        assert step(owner, Initialize(), Started(), NOW) == (backup(owner), ())
+        assert isinstance(step(owner, backup(owner), RECOVERED, NOW)[0], Backup)
+
+    def test_a_startup_delay_passes_before_anything_else_counts(self):
+        slow = attrs.evolve(ROUTER, startup_delay=5.0)
+        waiting, orders = step(slow, Initialize(), Started(), NOW)
+        assert (deadline(waiting), orders) == (NOW + 5, ())
+        for event in (advert(200), advert(0), FAILING, Evicted(""), DeadlinePassed()):
+            assert step(slow, waiting, event, NOW + 4) == (waiting, ())
+        assert step(slow, waiting, DeadlinePassed(), NOW + 5) == (
+            Backup(1.0, NOW + 8 + skew_time(100, 1.0)),
+            (),
+        )
+
+    def test_a_link_that_fails_in_the_startup_delay_is_a_fault_after_it(self):
+        slow = attrs.evolve(ROUTER, startup_delay=5.0)
+        waiting, _ = step(slow, Initialize(), Started(), NOW)
+        waiting, orders = step(slow, waiting, LinkDown(), NOW + 1)
+        assert (deadline(waiting), orders) == (NOW + 5, ())
+        assert step(slow, waiting, DeadlinePassed(), NOW + 5) == (Fault(), ())
+        waiting, _ = step(slow, waiting, LinkUp(), NOW + 2)
+        assert isinstance(step(slow, waiting, DeadlinePassed(), NOW + 5)[0], Backup)
+
+    @pytest.mark.parametrize("adverts", [1, 3, 100])
+    def test_the_master_is_dead_after_so_many_adverts_and_our_skew(self, adverts):
+        router = attrs.evolve(ROUTER, down_timer_adverts=adverts)
+        state, _ = step(router, Initialize(), Started(), NOW)
+        assert deadline(state) == NOW + adverts + skew_time(100, 1.0)

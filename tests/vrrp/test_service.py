@@ -513,3 +513,58 @@ async def test_cancelled_at_any_step_nothing_is_left(segment, autojump_clock, n)
     assert node.guard.plans == {}
     assert node.link.followers == 0
     assert node.state is RouterState.INITIALIZE
+
+
+async def test_a_master_beside_us_is_counted_once_and_for_as_long_as_it_is_heard(
+    segment, autojump_clock, caplog
+):
+    """A lower-priority router that never hears us: its adverts come for 5 seconds."""
+    node = Node(segment, A)
+    stranger = segment.attach(FakeLink("eth0"), B, multicast=True)
+    async with running(node):
+        await become_master(node)
+        await trio.sleep(10)
+        caplog.clear()
+        payload = wire.encode(
+            vrid=51,
+            priority=50,
+            interval=1.0,
+            addresses=(VIP.ip,),
+            source=B,
+            destination=wire.GROUP,
+            form=ChecksumForm.PSEUDO,
+        )
+        for _ in range(6):
+            await stranger.send({wire.GROUP: payload})
+            await trio.sleep(1)
+        assert node.router.status().duplicate_masters == 1
+        assert node.router.status().duplicate_master_seconds == pytest.approx(5)
+        await trio.sleep(10)
+        assert node.router.status().duplicate_master_seconds == pytest.approx(5)
+        words = [record.getMessage() for record in caplog.records]
+        assert [word for word in words if "beside us" in word] == [
+            "(web) 192.0.2.2 is MASTER beside us, with priority 50",
+            "(web) 192.0.2.2 was MASTER beside us for 5.00 s",
+        ]
+
+
+async def test_a_hand_back_is_no_duplicate_master(segment, autojump_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    async with running(low):
+        await become_master(low)
+        async with running(high):
+            await become_master(high)
+            await trio.sleep(10)
+            assert low.state is RouterState.BACKUP
+            assert high.router.status().duplicate_masters == low.router.status().duplicate_masters == 0
+
+
+async def test_a_startup_delay_passes_in_initialize(segment, autojump_clock):
+    node = Node(segment, A, attrs.evolve(WEB, startup_delay=5.0))
+    async with running(node):
+        await trio.sleep(4.9)
+        assert node.state is RouterState.INITIALIZE
+        await trio.sleep(0.2)
+        assert (node.state, node.router.status().cause) == (RouterState.BACKUP, "started 5 s ago")
+        await trio.sleep(MASTER_DOWN)
+        assert node.state is RouterState.MASTER

@@ -51,7 +51,7 @@ NOW = 50.0
     ],
 )
 def test_a_transition_has_a_cause(event, peer, words):
-    assert cause(ROUTER, event, peer, NOW) == words
+    assert cause(ROUTER, Backup(1.0, NOW), event, peer, NOW) == words
 
 
 def test_states_have_the_names_that_operators_know():
