@@ -14,6 +14,7 @@ import trio
 from hapair.config.delta import delta
 from hapair.dataplane.resolve import resolve_all
 from hapair.dataplane.service import gate_addresses
+from hapair.vrrp.sync_group import sharing_tracks
 
 if TYPE_CHECKING:
     from hapair.app.wiring import Node
@@ -36,7 +37,7 @@ async def apply(node: Node, config: NodeConfig) -> str:
     node.plane.commit(prepared, gate_addresses(config))
     node.config = config
     node.health.replace(node.check_plans(config))
-    node.tracking.adopt(config.vrrp)
+    node.tracking.adopt(sharing_tracks(config.vrrp, config.sync_groups.values()))
     node.tell_states()
     await node.routers.apply(config)
     return change.summary()

@@ -18,6 +18,7 @@ from hapair.api.page import stats_responder
 from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.app.limits import reserve_descriptors
+from hapair.app.sync_groups import SyncGroups
 from hapair.app.tracking import Tracking
 from hapair.dataplane.service import DataPlane, gate_addresses
 from hapair.errors import StartError
@@ -30,8 +31,11 @@ from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
+from hapair.vrrp.sync_group import sharing_tracks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hapair.api.stats import Row
     from hapair.config.model import Frontend, NodeConfig, VrrpInstance
     from hapair.dataplane.access_log import LogSink
@@ -152,6 +156,9 @@ class VirtualRouters:
         self._tracking = tracking
         self._guard = GuardProcess(guard_timeout)
         self._lifetime = address_lifetime(guard_timeout)
+        self._groups = SyncGroups()
+        self._tracks: Mapping[str, VrrpInstance] = {}
+        """The instances with all that they track."""
         self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
         self._links: Links | None = None
         self._route: Any = None
@@ -180,6 +187,7 @@ class VirtualRouters:
         self, config: NodeConfig, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Take part in every election until cancelled; then every VIP is given away."""
+        self._adopt(config)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
@@ -203,9 +211,10 @@ class VirtualRouters:
     async def apply(self, config: NodeConfig) -> None:
         """Follow a reload: what did not change is not touched, what can change in place does."""
         assert self._nursery is not None
+        regrouped = self._adopt(config)
         for name, (old, router, scope, ended) in list(self._running.items()):
             new = config.vrrp.get(name)
-            if new is None or not same_router(old, new):
+            if new is None or name in regrouped or not same_router(old, new):
                 scope.cancel()
                 await ended.wait()
             elif new != old:
@@ -214,6 +223,10 @@ class VirtualRouters:
         for name, instance in config.vrrp.items():
             if name not in self._running:
                 await self._nursery.start(self._route_for, instance)
+
+    def _adopt(self, config: NodeConfig) -> set[str]:
+        self._tracks = sharing_tracks(config.vrrp, config.sync_groups.values())
+        return self._groups.adopt(config.sync_groups)
 
     async def _route_for(
         self, instance: VrrpInstance, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -243,7 +256,8 @@ class VirtualRouters:
                 guard=self._guard,
                 lifetime=self._lifetime,
             )
-            stack.callback(self._tracking.follow(instance, router, link))
+            stack.callback(self._tracking.follow(self._tracks[instance.name], router, link))
+            stack.callback(self._groups.join(instance.name, router))
             ended = trio.Event()
             try:
                 with trio.CancelScope() as scope:

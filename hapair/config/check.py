@@ -14,10 +14,10 @@ from math import inf
 
 import attrs
 
-from hapair.config import check_backend, check_vrrp
+from hapair.config import check_backend, check_sync_group, check_vrrp
 from hapair.config.fields import suggestion
 from hapair.config.locate import Path
-from hapair.config.model import Api, Backend, Frontend, IPAddress, Mode, Node, Track, VrrpInstance
+from hapair.config.model import Api, Backend, Frontend, IPAddress, Mode, Node, SyncGroup, Track, VrrpInstance
 from hapair.config.problems import dotted, quoted
 from hapair.config.report import Report
 
@@ -37,6 +37,9 @@ class Draft:
     backends: Mapping[str, Backend]
     backend_names: frozenset[str]
     """All of them: a backend with a mistake in it does exist."""
+    sync_groups: Mapping[str, SyncGroup] = attrs.field(factory=dict)
+    instance_names: frozenset[str] = frozenset()
+    """Also those with a mistake in them."""
     trackers: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
     """Kind -> the names of the tables [track_KIND.NAME], all of them."""
 
@@ -55,6 +58,7 @@ def cross_check(
     that is no VIP either, gets a warning.
     """
     check_vrrp.check(draft.vrrp, draft.node, report)
+    check_sync_group.check(draft.sync_groups, draft.vrrp, draft.instance_names, report)
     for name, backend in draft.backends.items():
         check_backend.check(name, backend, report)
     _tracks(draft, report)

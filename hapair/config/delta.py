@@ -25,6 +25,7 @@ class Names:
 @attrs.frozen
 class Delta:
     vrrp: Names
+    sync_groups: Names
     frontends: Names
     backends: Names
     restart_keys: tuple[str, ...]
@@ -38,6 +39,7 @@ class Delta:
             f"{section} {name} {what}"
             for section, names in (
                 ("vrrp", self.vrrp),
+                ("sync_group", self.sync_groups),
                 ("frontend", self.frontends),
                 ("backend", self.backends),
             )
@@ -53,6 +55,7 @@ def delta(old: NodeConfig, new: NodeConfig) -> Delta:
     node_keys = _changed(old.node, new.node)
     return Delta(
         vrrp=_names(old.vrrp, new.vrrp),
+        sync_groups=_names(old.sync_groups, new.sync_groups),
         frontends=_names(old.frontends, new.frontends),
         backends=_names(old.backends, new.backends),
         restart_keys=(

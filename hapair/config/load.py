@@ -31,7 +31,7 @@ from hapair.errors import ConfigError
 
 T = TypeVar("T")
 
-SECTIONS = ("node", "api", "vrrp", "defaults", "frontend", "backend")
+SECTIONS = ("node", "api", "vrrp", "sync_group", "defaults", "frontend", "backend")
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _KEYS = re.compile(r"\('.*'\)|\('.*',\)")
@@ -120,7 +120,9 @@ def load_text(
         raise ConfigError(report.errors)
     assert draft.node is not None
     assert draft.api is not None
-    config = NodeConfig(draft.node, draft.api, draft.vrrp, draft.frontends, draft.backends)
+    config = NodeConfig(
+        draft.node, draft.api, draft.vrrp, draft.frontends, draft.backends, sync_groups=draft.sync_groups
+    )
     return Loaded(config, report.warnings, text)
 
 
@@ -170,10 +172,13 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
     backends = _read_named(tables.backend, tree, "backend", report)
     maxconn = node.maxconn if node is not None else 0
     written = tree.get("backend")
+    instances = tree.get("vrrp")
     return Draft(
         node=node,
         api=api if isinstance(api, Api) else None,
         vrrp=_read_named(tables.vrrp, tree, "vrrp", report),
+        instance_names=frozenset(instances) if isinstance(instances, dict) else frozenset(),
+        sync_groups=_read_named(tables.sync_group, tree, "sync_group", report),
         frontends=_resolved(frontends, lambda n, one, d: resolve.frontend(n, one, d, maxconn), defaults),
         backends=_resolved(backends, resolve.backend, defaults),
         backend_names=frozenset(written) if isinstance(written, dict) else frozenset(),

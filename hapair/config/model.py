@@ -148,6 +148,14 @@ class VrrpInstance:
 
 
 @attrs.frozen
+class SyncGroup:
+    """Virtual routers that are MASTER together or not at all."""
+
+    name: str
+    instances: tuple[str, ...]
+
+
+@attrs.frozen
 class Timeouts:
     """Seconds; `inf` where unset."""
 
@@ -299,3 +307,4 @@ class NodeConfig:
     vrrp: Mapping[str, VrrpInstance] = attrs.field(factory=dict)
     frontends: Mapping[str, Frontend] = attrs.field(factory=dict)
     backends: Mapping[str, Backend] = attrs.field(factory=dict)
+    sync_groups: Mapping[str, SyncGroup] = attrs.field(factory=dict)

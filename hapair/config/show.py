@@ -42,6 +42,9 @@ def show(config: NodeConfig) -> str:
     """The configuration as text."""
     tree: dict[str, Any] = {"node": _plain(config.node), "api": _plain(config.api)}
     tree["vrrp"] = {name: _vrrp(instance) for name, instance in config.vrrp.items()}
+    tree["sync_group"] = {
+        name: _plain(group, without=("name",)) for name, group in config.sync_groups.items()
+    }
     tree["frontend"] = {name: _frontend(frontend) for name, frontend in config.frontends.items()}
     tree["backend"] = {name: _backend(backend) for name, backend in config.backends.items()}
     if config.api.listen is not None:

@@ -27,6 +27,7 @@ from hapair.config.model import (
     Mode,
     Node,
     Stats,
+    SyncGroup,
     UseBackend,
     VrrpInstance,
 )
@@ -185,6 +186,8 @@ vrrp = table(
     garp_refresh=fields.delay,
     track=one_or_more(track),
 )
+
+sync_group = table(SyncGroup, rename=OWN_NAME, name=fields.name, instances=array(fields.name, at_least=1))
 
 check = table(
     CheckTable,

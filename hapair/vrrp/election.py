@@ -4,7 +4,7 @@ Rule 1: every VRRP decision lives here.  Rule 2: nothing here reads a clock, a
 socket or a config file.  RFC 9568 renames Master to "Active"; we keep the word
 operators type, MASTER.
 
-Beyond the RFC: a FAULT state while the link is down or tracking says so, weights that
+Beyond the RFC: a FAULT state while the link is down, or tracking or the sync group says so, weights that
 tracking adds to the priority, effective priority 1 while it asks to yield, keepalived's
 preempt_delay, one last advert of a MASTER that
 yields, and the times at which a MASTER announces its addresses and renews their
@@ -26,13 +26,16 @@ from hapair.vrrp.events import (
     Announce,
     CloseGate,
     DeadlinePassed,
+    Demoted,
     DropVips,
     Event,
     Evicted,
+    GroupChanged,
     LinkDown,
     LinkUp,
     OpenGate,
     Order,
+    Promoted,
     Reconfigured,
     RefreshVips,
     SendAdvert,
@@ -77,6 +80,10 @@ class Router:
     preempt_delay: float = 0.0
     """Seconds between the first lower-priority advert and preemption."""
     tracking: Verdict = WELL
+    grouped: bool = False
+    """It belongs to a sync group, and becomes MASTER with all its members."""
+    held: bool = False
+    """Another member of its sync group is in FAULT."""
     garp_count: int = 5
     garp_delay: float = 5.0
     garp_refresh: float = 60.0
@@ -88,6 +95,11 @@ class Router:
         if self.priority == OWNER:
             return OWNER
         return min(STRONGEST, max(AILING, self.priority + self.tracking.weight))
+
+    @property
+    def unfit(self) -> bool:
+        """Whether it must not take part, even though its link is up."""
+        return self.tracking.fault or self.held
 
     @property
     def owns(self) -> bool:
@@ -145,6 +157,8 @@ class Backup:
     master_down_at: float
     preempt_at: float | None = None
     """Until then a lower-priority master is left alone; None while none was heard."""
+    ready: bool = False
+    """It would be MASTER by now, and waits for the other members of its sync group."""
 
 
 @attrs.frozen
@@ -173,6 +187,8 @@ def skew_time(priority: int, interval: float) -> float:
 def deadline(state: State) -> float:
     """When the caller must deliver `DeadlinePassed`; `inf` for never."""
     match state:
+        case Backup(ready=True):
+            return inf
         case Initialize(start_at=at) | Backup(master_down_at=at):
             return at
         case Master():
@@ -218,11 +234,11 @@ def step(router: Router, state: State, event: Event, now: float) -> Step:
             return Fault(), ()
         case Fault(), LinkUp():
             return _take_part_if_fit(router, True, now)
-        case Fault(link_up=link_up), TrackingChanged():
+        case Fault(link_up=link_up), TrackingChanged() | GroupChanged():
             return _take_part_if_fit(router, link_up, now)
-        case Backup(), TrackingChanged() if router.tracking.fault:
+        case Backup(), TrackingChanged() | GroupChanged() if router.unfit:
             return Fault(link_up=True), (CloseGate(), DropVips())
-        case Master(), TrackingChanged() if router.tracking.fault:
+        case Master(), TrackingChanged() | GroupChanged() if router.unfit:
             return Fault(link_up=True), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
         case Backup(), _:
             return _step_backup(router, state, event, now)
@@ -233,19 +249,25 @@ def step(router: Router, state: State, event: Event, now: float) -> Step:
 
 
 def _take_part_if_fit(router: Router, link_up: bool, now: float) -> Step:
-    if not link_up or router.tracking.fault:
+    if not link_up or router.unfit:
         return Fault(link_up), ()
     return _take_part(router, now)
 
 
 def _take_part(router: Router, now: float) -> Step:
-    if router.owns:
-        return _become_master(router, now)
-    return _backup(router, router.advert_interval, now), ()
+    backup = _backup(router, router.advert_interval, now)
+    return _may_be_master(router, backup, now) if router.owns else (backup, ())
 
 
 def _backup(router: Router, interval: float, now: float) -> Backup:
     return Backup(interval, now + router.master_down_interval(interval))
+
+
+def _may_be_master(router: Router, state: Backup, now: float) -> Step:
+    """Become MASTER, or wait for the sync group."""
+    if router.grouped:
+        return attrs.evolve(state, ready=True), ()
+    return _become_master(router, now)
 
 
 def _become_master(router: Router, now: float) -> Step:
@@ -271,13 +293,15 @@ def _become_master(router: Router, now: float) -> Step:
 def _step_backup(router: Router, state: Backup, event: Event, now: float) -> Step:
     match event:
         case DeadlinePassed():
+            return _may_be_master(router, state, now)
+        case Promoted() if state.ready:
             return _become_master(router, now)
         case AdvertReceived(priority=0):  # RESIGNING: a bare name would capture
             return attrs.evolve(state, master_down_at=now + router.skew_time(state.master_interval)), ()
         case AdvertReceived():
             return _heard_by_backup(router, state, event, now), ()
         case Reconfigured() | TrackingChanged() if router.owns:
-            return _become_master(router, now)
+            return _may_be_master(router, state, now)
         case TrackingChanged():
             # As if the timer had been set with the priority that we have now.
             before = attrs.evolve(router, tracking=event.before).skew_time(state.master_interval)
@@ -337,6 +361,12 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
             return _announced(router, state, now), (AddVips(), Announce(router.garp_count))
         case LinkUp():  # while up: the link-layer address changed
             return _announced(router, state, now), (Announce(router.garp_count),)
+        case Demoted():
+            return _backup(router, router.advert_interval, now), (
+                CloseGate(),
+                DropVips(),
+                SendAdvert(RESIGNING),
+            )
         case Evicted():
             return _backup(router, router.advert_interval, now), (CloseGate(), DropVips())
         case _:

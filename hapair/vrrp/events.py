@@ -60,6 +60,28 @@ class TrackingChanged:
 
 
 @attrs.frozen
+class GroupChanged:
+    """Another member of our sync group went into FAULT, or the last of them left it."""
+
+    held: bool
+    why: str
+
+
+@attrs.frozen
+class Promoted:
+    """All members of our sync group are ready to be MASTER."""
+
+    why: str
+
+
+@attrs.frozen
+class Demoted:
+    """A member of our sync group is not MASTER any more."""
+
+    why: str
+
+
+@attrs.frozen
 class Reconfigured:
     """The router passed to `step` is a new one; `addresses` tells whether its VIPs changed."""
 
@@ -88,6 +110,9 @@ Event = (
     | AdvertReceived
     | DeadlinePassed
     | TrackingChanged
+    | GroupChanged
+    | Promoted
+    | Demoted
     | Reconfigured
     | AddressLost
     | Evicted

@@ -34,6 +34,7 @@ from hapair.vrrp.events import (
     DropVips,
     Event,
     Evicted,
+    GroupChanged,
     LinkDown,
     LinkUp,
     OpenGate,
@@ -48,6 +49,7 @@ from hapair.vrrp.events import (
 from hapair.vrrp.reports import GuardStrike, PriorityChanged, Report, Transition, unheard
 from hapair.vrrp.split_brain import SplitBrain
 from hapair.vrrp.status import RouterStatus, cause, state_of
+from hapair.vrrp.sync_group import GroupEvent, Member, member_of
 from hapair.vrrp.tracking import WELL, Verdict
 
 log = logging.getLogger("hapair.vrrp")
@@ -108,6 +110,7 @@ class VirtualRouter:
         """Packets read since the last time there was none."""
 
         self._tracking_told = WELL
+        self._group_hears: Callable[[], None] | None = None
         self._since = 0.0
         self._cause = "not started"
         self._transitions = 0
@@ -146,6 +149,19 @@ class VirtualRouter:
             self._tell(TrackingChanged(verdict, before))
         else:
             self._adopt_tracking(verdict)
+
+    def follow_group(self, hears: Callable[[], None]) -> None:
+        """Move with a sync group from now on; `hears` is called whenever the group has to know."""
+        self._router = attrs.evolve(self._router, grouped=True)
+        self._group_hears = hears
+
+    def membership(self) -> Member:
+        """How this router stands to its sync group."""
+        return member_of(self._router, self._state)
+
+    def tell_group(self, event: GroupEvent) -> None:
+        """What the group has decided."""
+        self._tell(event)
 
     async def reconfigure(self, instance: VrrpInstance) -> None:
         """Take over another priority, interval, preemption, announcing, checksum form or other addresses.
@@ -229,6 +245,8 @@ class VirtualRouter:
         priority = self._router.effective_priority
         if isinstance(event, TrackingChanged):
             self._adopt_tracking(event.verdict)
+        if isinstance(event, GroupChanged):
+            self._router = attrs.evolve(self._router, held=event.held)
         now = trio.current_time()
         before = self._state
         self._state, orders = election.step(self._router, before, event, now)
@@ -252,6 +270,8 @@ class VirtualRouter:
             log.warning(
                 "(%s) %s was removed by somebody else, putting it back", self._instance.name, event.address
             )
+        if self._group_hears is not None:
+            self._group_hears()
         try:
             await self._carry_out(orders)
         finally:
@@ -376,5 +396,10 @@ class VirtualRouter:
     def _adopt(self, instance: VrrpInstance) -> None:
         self._former = tuple(vip for vip in self._instance.addresses if vip not in instance.addresses)
         self._instance = instance
-        self._router = election.router_of(instance, self._source, tracking=self._router.tracking)
+        was = self._router
+        self._router = attrs.evolve(
+            election.router_of(instance, self._source, tracking=was.tracking),
+            grouped=was.grouped,
+            held=was.held,
+        )
         self._adverts.adopt(instance)

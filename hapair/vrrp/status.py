@@ -15,10 +15,13 @@ from hapair.vrrp import election
 from hapair.vrrp.events import (
     AdvertReceived,
     DeadlinePassed,
+    Demoted,
     Event,
     Evicted,
+    GroupChanged,
     LinkDown,
     LinkUp,
+    Promoted,
     Started,
     Stopped,
     TrackingChanged,
@@ -95,7 +98,7 @@ def cause(
             return "link down"
         case LinkUp():
             return "link up"
-        case Evicted(why=why):
+        case Evicted(why=why) | GroupChanged(why=why) | Promoted(why=why) | Demoted(why=why):
             return why
         case TrackingChanged(verdict=verdict):
             return verdict.why or "what it tracks is well again"

@@ -30,11 +30,14 @@ from hapair.vrrp.events import (
     Announce,
     CloseGate,
     DeadlinePassed,
+    Demoted,
     DropVips,
     Evicted,
+    GroupChanged,
     LinkDown,
     LinkUp,
     OpenGate,
+    Promoted,
     Reconfigured,
     RefreshVips,
     SendAdvert,
@@ -363,7 +366,19 @@ def test_a_router_is_made_from_its_instance():
         garp_refresh=0.0,
     )
     assert router_of(instance, US, tracking=AILS) == Router(
-        150, US, 0.1, 3, False, 7.0, 5, False, 3.0, AILS, 2, 1.0, 0.0
+        priority=150,
+        source=US,
+        advert_interval=0.1,
+        version=3,
+        claims=False,
+        startup_delay=7.0,
+        down_timer_adverts=5,
+        preempt=False,
+        preempt_delay=3.0,
+        tracking=AILS,
+        garp_count=2,
+        garp_delay=1.0,
+        garp_refresh=0.0,
     )
 
 
@@ -467,3 +482,59 @@ class TestStart:
         router = attrs.evolve(ROUTER, down_timer_adverts=adverts)
         state, _ = step(router, Initialize(), Started(), NOW)
         assert deadline(state) == NOW + adverts + skew_time(100, 1.0)
+
+
+MEMBER = attrs.evolve(ROUTER, grouped=True)
+HELD = attrs.evolve(MEMBER, held=True)
+
+
+def ready(router: Router = MEMBER) -> Backup:
+    state, orders = step(router, backup(router), DeadlinePassed(), NOW)
+    assert isinstance(state, Backup)
+    assert orders == ()
+    return state
+
+
+class TestSyncGroupMember:
+    def test_silence_makes_it_ready_and_it_waits_for_the_group(self):
+        assert ready().ready
+        assert deadline(ready()) == inf
+
+    def test_the_group_makes_it_master(self):
+        state, orders = step(MEMBER, ready(), Promoted(""), NOW)
+        assert isinstance(state, Master)
+        assert orders == (AddVips(), OpenGate(), SendAdvert(100), Announce(5))
+
+    def test_a_promotion_that_comes_after_a_better_advert_is_too_late(self):
+        heard, _ = step(MEMBER, ready(), advert(200), NOW)
+        assert isinstance(heard, Backup)
+        assert not heard.ready
+        assert step(MEMBER, heard, Promoted(""), NOW) == (heard, ())
+
+    def test_an_advert_that_it_would_preempt_leaves_it_ready(self):
+        assert step(MEMBER, ready(), advert(50), NOW) == (attrs.evolve(ready(), preempt_at=NOW), ())
+
+    def test_an_owner_in_a_group_is_ready_at_once(self):
+        owner = attrs.evolve(MEMBER, priority=255)
+        state, orders = step(owner, Initialize(), Started(), NOW)
+        assert isinstance(state, Backup)
+        assert (state.ready, orders) == (True, ())
+
+    def test_a_demoted_master_says_goodbye(self):
+        state, orders = step(MEMBER, master(), Demoted(""), NOW)
+        assert (state, orders) == (backup(MEMBER), (*DOWN, SendAdvert(0)))
+        assert step(MEMBER, state, Demoted(""), NOW) == (state, ())
+
+    def test_a_fault_elsewhere_in_the_group_is_its_own(self):
+        event = GroupChanged(held=True, why="")
+        assert step(HELD, master(), event, NOW) == (Fault(link_up=True), (*DOWN, SendAdvert(0)))
+        assert step(HELD, backup(), event, NOW) == (Fault(link_up=True), DOWN)
+        assert step(HELD, Fault(), LinkUp(), NOW) == (Fault(link_up=True), ())
+        assert step(HELD, Initialize(), Started(), NOW) == (Fault(link_up=True), ())
+
+    def test_it_takes_part_again_when_all_are_fit(self):
+        assert step(MEMBER, Fault(link_up=True), GroupChanged(held=False, why=""), NOW) == (
+            backup(MEMBER),
+            (),
+        )
+        assert step(MEMBER, Fault(), GroupChanged(held=False, why=""), NOW) == (Fault(), ())

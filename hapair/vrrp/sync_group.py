@@ -1,0 +1,80 @@
+"""Virtual routers that move together: keepalived's vrrp_sync_group, as a pure decision.
+
+One in FAULT puts all in FAULT.  All become MASTER when each is MASTER or has waited
+long enough to become it, and not before: keepalived prefers BACKUP, too, so that two
+nodes never share a group between them.  One that leaves MASTER takes the others with
+it, and those say goodbye, so that the peer need not wait for their silence.
+
+What one of them tracks counts for all: their priorities move together, or the group
+would be torn apart (keepalived sets such weights to zero unless told otherwise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from hapair.config.model import SyncGroup, Track, VrrpInstance
+from hapair.vrrp.election import Backup, Fault, Master, Router, State
+from hapair.vrrp.events import Demoted, GroupChanged, Promoted
+
+
+@attrs.frozen
+class Member:
+    """What the group has to know of one router."""
+
+    master: bool
+    ready: bool
+    """It would be MASTER by itself."""
+    fit: bool
+    """Nothing of its own keeps it in FAULT."""
+    held: bool
+    """It was told that another one is not fit."""
+
+
+def member_of(router: Router, state: State) -> Member:
+    """Return what the group has to know."""
+    return Member(
+        master=isinstance(state, Master),
+        ready=isinstance(state, Backup) and state.ready,
+        fit=not router.tracking.fault and state != Fault(link_up=False),
+        held=router.held,
+    )
+
+
+GroupEvent = GroupChanged | Promoted | Demoted
+
+
+def decide(group: str, members: Mapping[str, Member]) -> list[tuple[str, GroupEvent]]:
+    """Return what has to be told to whom, so that they go together; nothing when they do."""
+    told: list[tuple[str, GroupEvent]] = []
+    unfit = [name for name, member in members.items() if not member.fit]
+    for name, member in members.items():
+        others = [other for other in unfit if other != name]
+        if member.held != bool(others):
+            why = f"sync group {group}: {', '.join(others) or 'nobody else'} is in FAULT"
+            told.append((name, GroupChanged(bool(others), why)))
+    if unfit:
+        return told
+    waiting = [name for name, member in members.items() if not (member.master or member.ready)]
+    for name, member in members.items():
+        if member.ready and not waiting:
+            told.append((name, Promoted(f"sync group {group}: all are ready to be MASTER")))
+        elif member.master and waiting:
+            told.append((name, Demoted(f"sync group {group}: {', '.join(waiting)} is not MASTER")))
+    return told
+
+
+def sharing_tracks(
+    instances: Mapping[str, VrrpInstance], groups: Iterable[SyncGroup]
+) -> dict[str, VrrpInstance]:
+    """The instances, where members of a group track what any of them tracks."""
+    shared = dict(instances)
+    for group in groups:
+        tracks: dict[Track, None] = {}
+        for name in group.instances:
+            tracks.update(dict.fromkeys(instances[name].track))
+        for name in group.instances:
+            shared[name] = attrs.evolve(instances[name], track=tuple(tracks))
+    return shared
