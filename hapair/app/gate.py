@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address
-
+    from hapair.config.model import IPAddress
     from hapair.dataplane.service import DataPlane
 
 
 class VipGate:
     """Opens and closes the data plane's listeners on a set of addresses (`kernel.ports.Gate`)."""
 
-    def __init__(self, plane: DataPlane, addresses: tuple[IPv4Address, ...]) -> None:
+    def __init__(self, plane: DataPlane, addresses: tuple[IPAddress, ...]) -> None:
         self._plane = plane
         self._addresses = addresses
 

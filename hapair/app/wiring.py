@@ -26,7 +26,7 @@ from hapair.health.plan import plan_for
 from hapair.health.service import HealthService, ServerKey, Verdict
 from hapair.kernel.guard import GuardProcess
 from hapair.kernel.links import Links
-from hapair.kernel.neighbours import ArpAnnouncer
+from hapair.kernel.neighbours import NeighbourAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
 from hapair.vrrp.guard import address_lifetime
@@ -237,13 +237,14 @@ class VirtualRouters:
         if not link.index:
             raise StartError(f"vrrp.{instance.name}: there is no interface {instance.interface}")
         addresses = NetlinkAddresses(self._route, link)
-        source = instance.source_address or addresses.first(besides=instance.addresses)
+        source = instance.source_address or addresses.first(instance.family, besides=instance.addresses)
         if source is None:
-            raise StartError(f"vrrp.{instance.name}: {instance.interface} has no IPv4 address of its own")
+            wanted = "IPv4" if instance.family == 4 else "IPv6 link-local"
+            raise StartError(f"vrrp.{instance.name}: {instance.interface} has no {wanted} address of its own")
         with ExitStack() as stack:
             segment = RawSegment(link, source, multicast=not instance.unicast_peers)
             stack.callback(segment.close)
-            announcer = ArpAnnouncer(link)
+            announcer = NeighbourAnnouncer(link)
             stack.callback(announcer.close)
             router = VirtualRouter(
                 instance,

@@ -6,14 +6,14 @@ import re
 from ipaddress import (
     AddressValueError,
     IPv4Address,
-    IPv4Interface,
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    ip_interface,
 )
 
 from hapair.config.fields import FieldError, shown, socket_path, string
-from hapair.config.model import Bind, IPAddress, IPNetwork
+from hapair.config.model import Bind, IPAddress, IPInterface, IPNetwork
 
 _V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _CIDR4 = re.compile(rf"({_V4.pattern})(?:/([0-9]|[12][0-9]|3[0-2]))?")
@@ -23,6 +23,7 @@ _NUMERIC = re.compile(r"[0-9.]+")
 _HOSTNAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}))*\.?"
 )
+_NOBODYS = (IPv4Address("255.255.255.255"), IPv6Address("::1"))
 _FD = re.compile(r"fd@([0-9]{1,6})")
 
 BIND = '"address:port", "*:port", "[v6]:port", "/path.sock" or "fd@N"'
@@ -31,18 +32,20 @@ LISTEN = '"address:port", "*:port" or "[v6]:port"'
 LOG_TARGET = '"stdout", "stderr", "/path.sock" or "host:port"'
 
 
-def ipv4(value: object) -> IPv4Address:
-    """An IPv4 address of one node."""
-    return _usable(_ipv4(string(value, "an IPv4 address")))
+def own(value: object) -> IPAddress:
+    """An address of one node, of either family."""
+    return _usable(_address(string(value, "an address")))
 
 
-def vip(value: object) -> IPv4Interface:
-    """An address that VRRP moves, with its prefix length (32 without one, as in keepalived)."""
-    text = string(value, 'an IPv4 address with prefix length, such as "192.0.2.1/24"')
-    found = _CIDR4.fullmatch(text)
+def vip(value: object) -> IPInterface:
+    """An address that VRRP moves, with its prefix length (32 or 128 without one, as in keepalived)."""
+    expected = 'an address with prefix length, such as "192.0.2.1/24"'
+    text = string(value, expected)
+    found = _CIDR4.fullmatch(text) or _CIDR6.fullmatch(text)
     if found is None:
-        raise FieldError(f'{shown(text)} is not an IPv4 address with prefix length, such as "192.0.2.1/24"')
-    return IPv4Interface((_usable(_ipv4(found[1])), int(found[2] or 32)))
+        raise FieldError(f"{shown(text)} is not {expected}")
+    address = _usable(_address(found[1]))
+    return ip_interface((address, int(found[2] or address.max_prefixlen)))
 
 
 def cidr(value: object) -> IPNetwork:
@@ -170,8 +173,8 @@ def _ipv6(text: str) -> IPv6Address:
         raise FieldError(f"{shown(text)} is not an IPv6 address") from None
 
 
-def _usable(address: IPv4Address) -> IPv4Address:
+def _usable(address: IPAddress) -> IPAddress:
     """Can it belong to a node at all?"""
-    if address.is_multicast or address.is_unspecified or int(address) == 2**32 - 1:
+    if address.is_multicast or address.is_unspecified or address in _NOBODYS:
         raise FieldError(f"{address} cannot be the address of a node")
     return address

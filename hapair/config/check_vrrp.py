@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
 
 from hapair.config.fields import spell
 from hapair.config.locate import Path
-from hapair.config.model import ChecksumForm, InitialState, Node, VrrpInstance
+from hapair.config.model import ChecksumForm, InitialState, IPAddress, Node, VrrpInstance
 from hapair.config.problems import dotted
 from hapair.config.report import Report
 
@@ -17,7 +16,7 @@ OWNER = 255
 def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Report) -> None:
     """Report what the instances of one node cannot be together, or by the RFC."""
     routers: dict[tuple[str, int], str] = {}
-    vips: dict[IPv4Address, Path] = {}
+    vips: dict[IPAddress, Path] = {}
     for name, instance in instances.items():
         path = ("vrrp", name)
         other = routers.setdefault((instance.interface, instance.virtual_router_id), name)
@@ -39,6 +38,7 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
     vips = {vip.ip for vip in instance.addresses}
     owner = instance.priority == OWNER
     _version(instance, path, report)
+    _family(instance, path, report)
     if owner and not instance.preempt:
         report.error(
             (*path, "preempt"),
@@ -67,6 +67,42 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
             report.error(here, f"{peer} is this node's own source_address")
         elif peer in instance.unicast_peers[:i]:
             report.error(here, f"{peer} is listed twice")
+
+
+def _family(instance: VrrpInstance, path: Path, report: Report) -> None:
+    """One family for each router; IPv6 has rules of its own (RFC 9568 sections 5.1.2.1 and 5.2.9)."""
+    family = instance.family
+    others: list[tuple[Path, IPAddress]] = [
+        ((*path, "addresses", i), vip.ip) for i, vip in enumerate(instance.addresses)
+    ]
+    if instance.source_address is not None:
+        others.append(((*path, "source_address"), instance.source_address))
+    others += [((*path, "unicast_peers", i), peer) for i, peer in enumerate(instance.unicast_peers)]
+    for here, address in others:
+        if address.version != family:
+            report.error(
+                here,
+                f"{address} is not IPv{family} as {instance.addresses[0].ip} is: "
+                "a virtual router has one family, use another [vrrp.NAME] for the other",
+            )
+    if family == 4:
+        return
+    if instance.version == 2:
+        report.error((*path, "version"), "VRRPv2 is for IPv4 only: IPv6 needs version = 3")
+    if instance.checksum is not ChecksumForm.AUTO:
+        report.error((*path, "checksum"), "IPv6 has one form of checksum: leave this out")
+    if not instance.addresses[0].ip.is_link_local:
+        report.error(
+            (*path, "addresses", 0),
+            f"{instance.addresses[0].ip} is not link-local: the first address of an IPv6 router must be, "
+            "in fe80::/10 (RFC 9568 section 5.2.9)",
+        )
+    source = instance.source_address
+    if source is not None and source.version == 6 and not source.is_link_local and not instance.unicast_peers:
+        report.error(
+            (*path, "source_address"),
+            f"{source} is not link-local: multicast adverts come from fe80::/10",
+        )
 
 
 def _version(instance: VrrpInstance, path: Path, report: Report) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from math import inf
 
 import attrs
 
 IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network
 
 
@@ -115,7 +116,8 @@ class VrrpInstance:
     name: str
     interface: str
     virtual_router_id: int
-    addresses: tuple[IPv4Interface, ...]
+    addresses: tuple[IPInterface, ...]
+    """Of one family; the first of IPv6 is link-local (RFC 9568 section 5.2.9)."""
     priority: int = 100
     """1..255; 255 is the address owner."""
     version: int = 3
@@ -133,10 +135,10 @@ class VrrpInstance:
     preempt: bool = True
     preempt_delay: float = 0.0
     """Seconds to wait after start before a lower-priority MASTER is preempted."""
-    source_address: IPv4Address | None = None
-    """Source of adverts; by default the interface's first address that is not a VIP."""
-    unicast_peers: tuple[IPv4Address, ...] = ()
-    """Empty: multicast to 224.0.0.18.  Otherwise adverts go to, and are accepted from, these only."""
+    source_address: IPAddress | None = None
+    """Source of adverts; by default the interface's first address (IPv6: link-local) that is not a VIP."""
+    unicast_peers: tuple[IPAddress, ...] = ()
+    """Empty: multicast to 224.0.0.18 or ff02::12.  Otherwise adverts go to, and come from, these only."""
     checksum: ChecksumForm = ChecksumForm.AUTO
     garp_count: int = 5
     """Gratuitous ARPs for each address in a burst."""
@@ -145,6 +147,11 @@ class VrrpInstance:
     garp_refresh: float = 10.0
     """Seconds between announcements while MASTER; 0 for never."""
     track: tuple[Track, ...] = ()
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return self.addresses[0].version
 
 
 @attrs.frozen

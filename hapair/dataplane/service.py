@@ -25,9 +25,9 @@ from hapair.proxy.log_line import Dates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from ipaddress import IPv4Address
 
     from hapair.config import model
+    from hapair.config.model import IPAddress
     from hapair.dataplane.access_log import LogSink
     from hapair.dataplane.resolve import Addresses
     from hapair.proxy.backend import Server
@@ -66,9 +66,9 @@ class DataPlane:
         """Makes the statistics page of a frontend."""
         self._woken: list[Any] = []
         self._leaving: set[Listener] = set()
-        self._gated: frozenset[IPv4Address] = frozenset()
+        self._gated: frozenset[IPAddress] = frozenset()
         """Addresses that are VIPs: their listeners wait for the gate."""
-        self._open_gates: set[IPv4Address] = set()
+        self._open_gates: set[IPAddress] = set()
         self._stopping = False
         self._waiting = trio.CancelScope()
         self._empty = trio.Event()
@@ -116,7 +116,7 @@ class DataPlane:
         responder = self._responder(frontend) if frontend.stats is not None else None
         return Frontend(frontend, self.backends, self.process, self.dates, self._log, responder)
 
-    def commit(self, prepared: Prepared, gated: Iterable[IPv4Address]) -> None:
+    def commit(self, prepared: Prepared, gated: Iterable[IPAddress]) -> None:
         """Switch over.  Unchanged listeners, sessions and servers do not notice."""
         self.config = prepared.config
         self._gated = frozenset(gated)
@@ -179,12 +179,12 @@ class DataPlane:
 
     # -- the gate ----------------------------------------------------------------------------
 
-    def open_gate(self, addresses: Iterable[IPv4Address]) -> None:
+    def open_gate(self, addresses: Iterable[IPAddress]) -> None:
         """These VIPs are ours: accept on them."""
         self._open_gates.update(addresses)
         self._apply_gates()
 
-    def close_gate(self, addresses: Iterable[IPv4Address]) -> None:
+    def close_gate(self, addresses: Iterable[IPAddress]) -> None:
         """These VIPs are about to go: accept no more, and end what runs on them.
 
         A session on an address that is about to leave the node cannot be
@@ -355,6 +355,6 @@ class DataPlane:
             endpoint.close()
 
 
-def gate_addresses(config: model.NodeConfig) -> frozenset[IPv4Address]:
+def gate_addresses(config: model.NodeConfig) -> frozenset[IPAddress]:
     """Every VIP of the node: what listens there waits for MASTER."""
     return frozenset(vip.ip for instance in config.vrrp.values() for vip in instance.addresses)

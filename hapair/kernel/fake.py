@@ -10,12 +10,12 @@ import errno
 import heapq
 import os
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv4Interface
 from itertools import count
 from math import inf
 
 import trio
 
+from hapair.config.model import IPAddress, IPInterface
 from hapair.errors import KernelError
 from hapair.kernel.ports import AddressListener, LinkListener
 from hapair.vrrp import wire
@@ -47,7 +47,7 @@ class FakeLink:
         for on_state, _ in tuple(self._listeners):
             on_state(up)
 
-    def address_lost(self, address: IPv4Interface) -> None:
+    def address_lost(self, address: IPInterface) -> None:
         for _, on_address_lost in tuple(self._listeners):
             on_address_lost(address)
 
@@ -55,29 +55,29 @@ class FakeLink:
 class FakeAddresses:
     """What `ip address` would show on one interface."""
 
-    def __init__(self, link: FakeLink, *permanent: IPv4Interface) -> None:
+    def __init__(self, link: FakeLink, *permanent: IPInterface) -> None:
         self._link = link
-        self._expiry: dict[IPv4Interface, float] = dict.fromkeys(permanent, inf)
-        self.refuse: dict[IPv4Interface, int] = {}
+        self._expiry: dict[IPInterface, float] = dict.fromkeys(permanent, inf)
+        self.refuse: dict[IPInterface, int] = {}
         """Errno for every `add` of an address."""
 
-    async def add(self, vip: IPv4Interface, lifetime: int | None) -> None:
+    async def add(self, vip: IPInterface, lifetime: int | None) -> None:
         await trio.lowlevel.checkpoint()
         code = self.refuse.get(vip) if self._link.exists else errno.ENODEV
         if code:
             raise KernelError(f"add {vip} to {self._link.name}", code, os.strerror(code))
         self._expiry[vip] = inf if lifetime is None else trio.current_time() + lifetime
 
-    async def remove(self, vip: IPv4Interface) -> None:
+    async def remove(self, vip: IPInterface) -> None:
         await trio.lowlevel.checkpoint()
         if vip in self.now() and self._expiry.pop(vip, None) is not None:
             self._link.address_lost(vip)
 
-    async def present(self) -> frozenset[IPv4Interface]:
+    async def present(self) -> frozenset[IPInterface]:
         await trio.lowlevel.checkpoint()
         return self.now()
 
-    def now(self) -> frozenset[IPv4Interface]:
+    def now(self) -> frozenset[IPInterface]:
         """Return what is there, without a checkpoint: for assertions."""
         if not self._link.exists:
             self._expiry.clear()
@@ -92,11 +92,11 @@ class FakeWire:
     def __init__(self) -> None:
         self.delay = 0.0
         """Seconds from sending to hearing."""
-        self.loses: Callable[[IPv4Address, IPv4Address], bool] = lambda _sender, _receiver: False
+        self.loses: Callable[[IPAddress, IPAddress], bool] = lambda _sender, _receiver: False
         """Asked for every packet and receiver; a partition is a loss that lasts."""
         self._endpoints: list[FakeSegment] = []
 
-    def attach(self, link: FakeLink, source: IPv4Address, *, multicast: bool = True) -> FakeSegment:
+    def attach(self, link: FakeLink, source: IPAddress, *, multicast: bool = True) -> FakeSegment:
         endpoint = FakeSegment(self, link, source, multicast=multicast)
         self._endpoints.append(endpoint)
         return endpoint
@@ -117,18 +117,18 @@ class FakeWire:
 class FakeSegment:
     """One node's end of a FakeWire."""
 
-    def __init__(self, wire_: FakeWire, link: FakeLink, source: IPv4Address, *, multicast: bool) -> None:
+    def __init__(self, wire_: FakeWire, link: FakeLink, source: IPAddress, *, multicast: bool) -> None:
         self.link = link
         self.source = source
         self.multicast = multicast
-        self.sent: list[tuple[float, IPv4Address, bytes]] = []
+        self.sent: list[tuple[float, IPAddress, bytes]] = []
         """Time, destination and payload of everything that left."""
         self._wire = wire_
         self._queue: list[tuple[float, int, wire.Packet]] = []
         self._order = count()
         self._news = trio.Event()
 
-    async def send(self, payloads: Mapping[IPv4Address, bytes]) -> None:
+    async def send(self, payloads: Mapping[IPAddress, bytes]) -> None:
         await trio.lowlevel.checkpoint()
         if not self.link.up:
             return
@@ -155,9 +155,9 @@ class FakeSegment:
 
 class FakeAnnouncer:
     def __init__(self) -> None:
-        self.announced: list[tuple[float, tuple[IPv4Address, ...], int]] = []
+        self.announced: list[tuple[float, tuple[IPAddress, ...], int]] = []
 
-    async def announce(self, addresses: tuple[IPv4Address, ...], count: int) -> None:
+    async def announce(self, addresses: tuple[IPAddress, ...], count: int) -> None:
         await trio.lowlevel.checkpoint()
         self.announced.append((trio.current_time(), addresses, count))
 

@@ -14,7 +14,7 @@ Descriptor 0 is a SOCK_SEQPACKET pair with hapair.  Every message is one packet:
                                             process that wakes up cannot miss it
 
 name is one length byte and that many bytes; a plan is a sequence of records, each
-kind (N netlink request, I IPv4 packet), interface index, length, and the bytes.
+kind (N netlink request, I IP packet), interface index, length, and the bytes.
 
 End of file: hapair is dead: play every plan, then end.  No message for the time
 given as the first argument (seconds): hapair is frozen: play them, forget them, stay.
@@ -22,6 +22,7 @@ given as the first argument (seconds): hapair is frozen: play them, forget them,
 
 from __future__ import annotations
 
+import errno
 import select
 import signal
 import socket
@@ -37,6 +38,7 @@ LARGEST = 1 << 20
 
 _IP_PKTINFO = 8
 _DESTINATION = slice(16, 20)
+_DESTINATION6 = slice(24, 40)
 
 Record = tuple[bytes, int, bytes]
 
@@ -66,6 +68,14 @@ class Striker:
         self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         self._raw.setblocking(False)
+        self._raw6: socket.socket | None = None
+        try:
+            self._raw6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+            self._raw6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+            self._raw6.setblocking(False)
+        except OSError as error:
+            if error.errno != errno.EAFNOSUPPORT:  # a kernel without IPv6 has no such VIPs
+                raise
 
     def strike(self, plans: dict[bytes, list[Record]]) -> None:
         """Delete every VIP of every instance, then say goodbye for each."""
@@ -78,6 +88,11 @@ class Striker:
                 self._attempt(self._send, ifindex, data)
 
     def _send(self, ifindex: int, packet: bytes) -> None:
+        if packet[0] >> 4 == 6:
+            if self._raw6 is not None:
+                destination = socket.inet_ntop(socket.AF_INET6, packet[_DESTINATION6])
+                self._raw6.sendto(packet, (destination, 0, 0, ifindex))
+            return
         out_of = struct.pack("=i8x", ifindex)
         destination = socket.inet_ntoa(packet[_DESTINATION])
         self._raw.sendmsg([packet], [(socket.IPPROTO_IP, _IP_PKTINFO, out_of)], 0, (destination, 0))

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Interface
 from typing import NoReturn
 
 import trio
 
+from hapair.config.model import IPInterface
 from hapair.errors import KernelError
 from hapair.kernel import rtnetlink
 from hapair.kernel.ports import AddressListener, LinkListener
@@ -57,7 +57,7 @@ class Link:
             self.up = False
             self._tell(False)
 
-    def address_lost(self, address: IPv4Interface) -> None:
+    def address_lost(self, address: IPInterface) -> None:
         for _, on_address_lost in tuple(self._listeners):
             on_address_lost(address)
 
@@ -71,7 +71,7 @@ class Links:
 
     def __init__(self) -> None:
         self._links: dict[str, Link] = {}
-        groups = rtnetlink.GROUP_LINK | rtnetlink.GROUP_IPV4_IFADDR
+        groups = rtnetlink.GROUP_LINK | rtnetlink.GROUP_IPV4_IFADDR | rtnetlink.GROUP_IPV6_IFADDR
         self._monitor = _netlink_socket(groups)
         self._monitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self._questions = _netlink_socket(0)

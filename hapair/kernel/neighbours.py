@@ -1,9 +1,12 @@
-"""Gratuitous ARP: tells every neighbour where a VIP lives now (RFC 5227 section 3).
+"""Gratuitous ARP and unsolicited neighbour advertisements: every neighbour learns where a VIP lives now.
 
-Sent as ARP requests for the address itself, the form that keepalived uses and
-every stack takes.  scapy builds the frame once for each link-layer address; the
-IP addresses are then put in by position, so that taking over two hundred VIPs
-does not wait for scapy, and its import (0.25 s) never falls into a failover.
+IPv4 (RFC 5227 section 3): ARP requests for the address itself, the form that
+keepalived uses and every stack takes.  IPv6 (RFC 9568 section 6.4, RFC 4861 section
+7.2.6): neighbour advertisements to all nodes, which override what is cached.
+
+scapy builds the ARP frame once for each link-layer address; the IP addresses are
+then put in by position, so that taking over two hundred VIPs does not wait for
+scapy, and its import (0.25 s) never falls into a failover.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import struct
 from functools import lru_cache
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import trio
 
+from hapair.config.model import IPAddress
 from hapair.errors import KernelError
 from hapair.kernel.ports import Link
 
@@ -25,6 +30,14 @@ _LINK_TROUBLE = frozenset({errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.ENOB
 _SENDER_AT = 28
 _TARGET_AT = 38
 _NO_MAC = bytes(6)
+
+_ICMPV6 = 58
+_NEIGHBOUR_ADVERTISEMENT = 136
+_TARGET_LINK_LAYER_ADDRESS = 2
+_ROUTER, _OVERRIDE = 1 << 31, 1 << 29
+_ALL_NODES = IPv6Address("ff02::1")
+_ALL_NODES_MAC = bytes.fromhex("333300000001")
+_ETHERTYPE_IPV6 = bytes.fromhex("86dd")
 
 
 @lru_cache(maxsize=64)
@@ -44,7 +57,25 @@ def gratuitous_arp(mac: bytes, address: IPv4Address) -> bytes:
     return frame[:_SENDER_AT] + address.packed + frame[_SENDER_AT + 4 : _TARGET_AT] + address.packed
 
 
-class ArpAnnouncer:
+def unsolicited_advertisement(mac: bytes, address: IPv6Address) -> bytes:
+    """Return the Ethernet frame that says: `address` is at `mac`, whatever you have cached.
+
+    Flags: override, and router, as every router of the link must set it (RFC 4861 section 4.4).
+    """
+    option = struct.pack("!BB6s", _TARGET_LINK_LAYER_ADDRESS, 1, mac)
+    message = (
+        struct.pack("!BBHI16s", _NEIGHBOUR_ADVERTISEMENT, 0, 0, _ROUTER | _OVERRIDE, address.packed) + option
+    )
+    pseudo_header = address.packed + _ALL_NODES.packed + struct.pack("!IxxxB", len(message), _ICMPV6)
+    total = sum(struct.unpack(f"!{(len(pseudo_header) + len(message)) // 2}H", pseudo_header + message))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    message = message[:2] + struct.pack("!H", ~total & 0xFFFF) + message[4:]
+    header = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, 255) + address.packed + _ALL_NODES.packed
+    return _ALL_NODES_MAC + mac + _ETHERTYPE_IPV6 + header + message
+
+
+class NeighbourAnnouncer:
     """`kernel.ports.Announcer` on a packet socket."""
 
     def __init__(self, link: Link) -> None:
@@ -56,21 +87,25 @@ class ArpAnnouncer:
         except OSError as error:
             raise KernelError("open a packet socket", error.errno or 0, error.strerror or "") from error
 
-    async def announce(self, addresses: tuple[IPv4Address, ...], count: int) -> None:
-        """Send `count` gratuitous ARPs for each address; a link that is down loses them."""
+    async def announce(self, addresses: tuple[IPAddress, ...], count: int) -> None:
+        """Say it `count` times for each address; a link that is down loses it."""
         await trio.lowlevel.checkpoint()
         if len(self._link.mac) != len(_NO_MAC):
-            return  # no Ethernet, no ARP
+            return  # no Ethernet, no neighbours to tell
         try:
             for _ in range(count):
                 for address in addresses:
-                    frame = gratuitous_arp(self._link.mac, address)
+                    frame = (
+                        gratuitous_arp(self._link.mac, address)
+                        if isinstance(address, IPv4Address)
+                        else unsolicited_advertisement(self._link.mac, address)
+                    )
                     self._socket.sendto(frame, (self._link.name, 0))
         except OSError as error:
             if error.errno not in _LINK_TROUBLE:
                 doing = f"announce addresses on {self._link.name}"
                 raise KernelError(doing, error.errno or 0, error.strerror or "") from error
-            log.warning("%s: gratuitous ARP was lost: %s", self._link.name, error.strerror)
+            log.warning("%s: an announcement was lost: %s", self._link.name, error.strerror)
 
     def close(self) -> None:
         self._socket.close()

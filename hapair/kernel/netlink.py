@@ -14,16 +14,19 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import ip_interface
 from typing import Any
 
 import trio
 
+from hapair.config.model import IPAddress, IPInterface
 from hapair.errors import KernelError
 from hapair.kernel.ports import Link
 
 _FOREVER = 0xFFFFFFFF
-_AF_INET = 2
+_FAMILIES = {4: 2, 6: 10}
+"""AF_INET, AF_INET6."""
+_IFA_F_NODAD = 0x02
 
 
 @contextmanager
@@ -40,7 +43,7 @@ class NetlinkAddresses:
         self._route = route
         self._link = link
 
-    async def add(self, vip: IPv4Interface, lifetime: int | None) -> None:
+    async def add(self, vip: IPInterface, lifetime: int | None) -> None:
         """Put `vip` on the interface or renew its lifetime.
 
         Raises:
@@ -49,39 +52,56 @@ class NetlinkAddresses:
         await trio.lowlevel.checkpoint()
         seconds = _FOREVER if lifetime is None else lifetime
         with _translated(f"add {vip} to {self._link.name}"):
-            self._change("replace", vip, preferred_lft=seconds, valid_lft=seconds)
+            if vip.version == 4:
+                self._change("replace", vip, preferred_lft=seconds, valid_lft=seconds)
+            else:
+                # Usable at once, and never the source of what this node itself begins; as keepalived does.
+                self._change("replace", vip, flags=_IFA_F_NODAD, preferred_lft=0, valid_lft=seconds)
 
-    async def remove(self, vip: IPv4Interface) -> None:
+    async def remove(self, vip: IPInterface) -> None:
         """Take `vip` off; nothing happens when it, or the interface, is not there."""
         await trio.lowlevel.checkpoint()
         with _translated(f"remove {vip} from {self._link.name}", fine=(errno.EADDRNOTAVAIL, errno.ENODEV)):
             self._change("del", vip)
 
-    async def present(self) -> frozenset[IPv4Interface]:
-        """Every IPv4 address on the interface now."""
+    async def present(self) -> frozenset[IPInterface]:
+        """Every address on the interface now."""
         await trio.lowlevel.checkpoint()
         return frozenset(self._all())
 
-    def first(self, *, besides: tuple[IPv4Interface, ...]) -> IPv4Address | None:
-        """Return the interface's first address that is not one of `besides`: the source of adverts."""
-        vips = {vip.ip for vip in besides}
-        return next((address.ip for address in self._all() if address.ip not in vips), None)
+    def first(self, family: int, *, besides: tuple[IPInterface, ...]) -> IPAddress | None:
+        """Return the interface's first address that is not one of `besides`: the source of adverts.
 
-    def _all(self) -> list[IPv4Interface]:
+        `family` is 4, or 6: then it is link-local (RFC 9568 section 5.1.2.1).
+        """
+        vips = {vip.ip for vip in besides}
+        return next(
+            (
+                address.ip
+                for address in self._all()
+                if address.version == family
+                and address.ip not in vips
+                and (family == 4 or address.ip.is_link_local)
+            ),
+            None,
+        )
+
+    def _all(self) -> list[IPInterface]:
         if not self._link.index:
             return []
         try:
             with _translated(f"list the addresses of {self._link.name}"):
                 return [
-                    IPv4Interface((message.get_attr("IFA_LOCAL"), message["prefixlen"]))
-                    for message in self._route.get_addr(index=self._link.index, family=_AF_INET)
+                    _interface(message)
+                    for family in _FAMILIES.values()
+                    for message in self._route.get_addr(index=self._link.index, family=family)
                 ]
         except KernelError as error:
             if error.errno == errno.ENODEV:
                 return []
             raise
 
-    def _change(self, verb: str, vip: IPv4Interface, **lifetimes: int) -> None:
+    def _change(self, verb: str, vip: IPInterface, **more: int) -> None:
         if not self._link.index:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         self._route.addr(
@@ -89,9 +109,14 @@ class NetlinkAddresses:
             index=self._link.index,
             address=str(vip.ip),
             prefixlen=vip.network.prefixlen,
-            family=_AF_INET,
-            **lifetimes,
+            family=_FAMILIES[vip.version],
+            **more,
         )
+
+
+def _interface(message: Any) -> IPInterface:
+    local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")  # IPv6 has only the latter
+    return ip_interface((local, message["prefixlen"]))
 
 
 @contextmanager

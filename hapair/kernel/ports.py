@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv4Interface
 from typing import Protocol
 
+from hapair.config.model import IPAddress, IPInterface
 from hapair.vrrp.guard import Plan
 from hapair.vrrp.wire import Packet
 
@@ -17,7 +17,7 @@ from hapair.vrrp.wire import Packet
 class Addresses(Protocol):
     """The VIPs of one interface."""
 
-    async def add(self, vip: IPv4Interface, lifetime: int | None) -> None:
+    async def add(self, vip: IPInterface, lifetime: int | None) -> None:
         """Put `vip` on the interface; the kernel drops it after `lifetime` seconds unless refreshed.
 
         Adding what is there refreshes its lifetime.
@@ -26,17 +26,17 @@ class Addresses(Protocol):
             KernelError: it cannot be added.
         """
 
-    async def remove(self, vip: IPv4Interface) -> None:
+    async def remove(self, vip: IPInterface) -> None:
         """Take `vip` off; nothing happens when it is not there."""
 
-    async def present(self) -> frozenset[IPv4Interface]:
-        """Every IPv4 address on the interface now."""
+    async def present(self) -> frozenset[IPInterface]:
+        """Every address on the interface now."""
 
 
 class Segment(Protocol):
     """The link on which adverts travel."""
 
-    async def send(self, payloads: Mapping[IPv4Address, bytes]) -> None:
+    async def send(self, payloads: Mapping[IPAddress, bytes]) -> None:
         """Send one advert to each destination; a link that is down loses it silently."""
 
     def receive_nowait(self) -> Packet | None:
@@ -53,8 +53,8 @@ class Segment(Protocol):
 class Announcer(Protocol):
     """Tells the neighbours where an address lives now."""
 
-    async def announce(self, addresses: tuple[IPv4Address, ...], count: int) -> None:
-        """Send `count` gratuitous ARPs for each address."""
+    async def announce(self, addresses: tuple[IPAddress, ...], count: int) -> None:
+        """Send `count` gratuitous ARPs, or unsolicited neighbour advertisements, for each address."""
 
 
 class Gate(Protocol):
@@ -84,7 +84,7 @@ LinkListener = Callable[[bool], None]
 """Called with True when the interface can carry traffic (again) or got another link-layer
 address, False when it is down or gone."""
 
-AddressListener = Callable[[IPv4Interface], None]
+AddressListener = Callable[[IPInterface], None]
 """Called with an address that was taken off the interface, by whomever."""
 
 

@@ -1,8 +1,9 @@
-"""Adverts on a raw IPv4 socket, protocol 112 (`kernel.ports.Segment`).
+"""Adverts on a raw socket, protocol 112 (`kernel.ports.Segment`).
 
 We write the IP header (`vrrp.wire.ip_packet`): so TTL, class and source are ours
 even while somebody has taken the source address off the interface, and the guard
-can send the same bytes.  The kernel hands received packets over with their header.
+can send the same bytes.  The kernel hands received packets over with their header
+in IPv4; in IPv6 it tells hop limit and destination beside the payload.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import errno
 import logging
 import socket
 import struct
-from collections.abc import Mapping
-from ipaddress import IPv4Address
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 
 import trio
 
+from hapair.config.model import IPAddress
 from hapair.errors import KernelError
 from hapair.kernel.ports import Link
 from hapair.vrrp import wire
@@ -26,6 +28,9 @@ _LARGEST = 1 << 16
 _SHORTEST_HEADER = 20
 _SOURCE = slice(12, 16)
 _DESTINATION = slice(16, 20)
+_IPV6_HDRINCL = 36
+_IN6_PKTINFO = struct.Struct("=16sI")
+_ANCILLARY = socket.CMSG_SPACE(_IN6_PKTINFO.size) + socket.CMSG_SPACE(4)
 
 _LINK_TROUBLE = frozenset(
     {
@@ -57,10 +62,32 @@ def parse_ip(datagram: bytes) -> wire.Packet | None:
     )
 
 
-class RawSegment:
-    """`multicast`: join the VRRP group.  Otherwise what comes for our own addresses is heard."""
+def from_ancillary(
+    payload: bytes, ancillary: Iterable[tuple[int, int, bytes]], sender: str
+) -> wire.Packet | None:
+    """Return the packet with what the kernel tells of its IPv6 header; None when it does not."""
+    destination: IPv6Address | None = None
+    hop_limit: int | None = None
+    for level, kind, data in ancillary:
+        if level != socket.IPPROTO_IPV6:
+            continue
+        if kind == socket.IPV6_PKTINFO and len(data) >= _IN6_PKTINFO.size:
+            destination = IPv6Address(data[:16])
+        elif kind == socket.IPV6_HOPLIMIT and len(data) >= 4:
+            (hop_limit,) = struct.unpack_from("=i", data)
+    if destination is None or hop_limit is None:
+        return None
+    source = IPv6Address(sender.partition("%")[0])
+    return wire.Packet(source=source, destination=destination, ttl=hop_limit, payload=payload)
 
-    def __init__(self, link: Link, source: IPv4Address, *, multicast: bool) -> None:
+
+class RawSegment:
+    """`multicast`: join the VRRP group.  Otherwise what comes for our own addresses is heard.
+
+    The family is that of `source`.
+    """
+
+    def __init__(self, link: Link, source: IPAddress, *, multicast: bool) -> None:
         self._link = link
         self._source = source
         self._multicast = multicast
@@ -69,22 +96,29 @@ class RawSegment:
         self._trouble = 0
         """Errno of the last loss, so that a lasting one is logged once."""
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        family = socket.AF_INET if source.version == 4 else socket.AF_INET6
         try:
-            self._socket = socket.socket(socket.AF_INET, kind, wire.PROTOCOL)
+            self._socket = socket.socket(family, kind, wire.PROTOCOL)
         except OSError as error:
             raise KernelError("open a raw socket", error.errno or 0, error.strerror or "") from error
-        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
-        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        if source.version == 4:
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         self._join()
 
-    async def send(self, payloads: Mapping[IPv4Address, bytes]) -> None:
+    async def send(self, payloads: Mapping[IPAddress, bytes]) -> None:
         """Send one advert to each destination; a link that is down loses it silently."""
         await trio.lowlevel.checkpoint()
         self._join()
         for destination, payload in payloads.items():
             packet = wire.ip_packet(self._source, destination, payload)
             try:
-                self._socket.sendto(packet, (str(destination), 0))
+                self._socket.sendto(packet, self._to(destination))
             except OSError as error:
                 self._lost(error, destination)
             else:
@@ -95,7 +129,7 @@ class RawSegment:
         self._join()
         while True:
             try:
-                datagram = self._socket.recv(_LARGEST)
+                packet = self._receive()
             except BlockingIOError:
                 return None
             except OSError as error:
@@ -103,9 +137,19 @@ class RawSegment:
                     doing = f"receive adverts on {self._link.name}"
                     raise KernelError(doing, error.errno or 0, error.strerror or "") from error
                 continue  # a pending error of the link; reading it has cleared it
-            packet = parse_ip(datagram)
             if packet is not None:
                 return packet
+
+    def _receive(self) -> wire.Packet | None:
+        if self._source.version == 4:
+            return parse_ip(self._socket.recv(_LARGEST))
+        payload, ancillary, _, sender = self._socket.recvmsg(_LARGEST, _ANCILLARY)
+        return from_ancillary(payload, ancillary, sender[0])
+
+    def _to(self, destination: IPAddress) -> tuple[str, int] | tuple[str, int, int, int]:
+        if destination.version == 4:
+            return str(destination), 0
+        return str(destination), 0, 0, self._joined
 
     async def readable(self) -> None:
         """Return when `receive_nowait` may find something."""
@@ -120,15 +164,10 @@ class RawSegment:
         if index == self._joined or not index:
             return
         name = self._link.name
-        group = wire.GROUP.packed
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode() + b"\0")
             if self._multicast:
-                if self._joined:
-                    self._leave(struct.pack("=4s4si", group, bytes(4), self._joined))
-                membership = struct.pack("=4s4si", group, bytes(4), index)
-                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
-                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+                self._join_group(index)
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return  # gone again; its Link will say so
@@ -137,15 +176,29 @@ class RawSegment:
             ) from error
         self._joined = index
 
-    def _leave(self, membership: bytes) -> None:
-        """Forget the old interface's membership; a socket may have only 20."""
-        try:
-            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, membership)
-        except OSError as error:
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
-                raise
+    def _join_group(self, index: int) -> None:
+        if self._source.version == 4:
+            level = socket.IPPROTO_IP
+            group, interface = wire.GROUP.packed, struct.Struct("=4s4si")
+            old, new = interface.pack(group, bytes(4), self._joined), interface.pack(group, bytes(4), index)
+            choose, chosen = socket.IP_MULTICAST_IF, new
+            join, leave = socket.IP_ADD_MEMBERSHIP, socket.IP_DROP_MEMBERSHIP
+        else:
+            level = socket.IPPROTO_IPV6
+            group, interface = wire.GROUP6.packed, struct.Struct("=16sI")
+            old, new = interface.pack(group, self._joined), interface.pack(group, index)
+            choose, chosen = socket.IPV6_MULTICAST_IF, struct.pack("=I", index)
+            join, leave = socket.IPV6_JOIN_GROUP, socket.IPV6_LEAVE_GROUP
+        if self._joined:
+            try:  # a socket may have only 20 memberships
+                self._socket.setsockopt(level, leave, old)
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+                    raise
+        self._socket.setsockopt(level, choose, chosen)
+        self._socket.setsockopt(level, join, new)
 
-    def _lost(self, error: OSError, destination: IPv4Address) -> None:
+    def _lost(self, error: OSError, destination: IPAddress) -> None:
         if error.errno not in _LINK_TROUBLE:
             doing = f"send an advert to {destination} on {self._link.name}"
             raise KernelError(doing, error.errno or 0, error.strerror or "") from error

@@ -1,4 +1,4 @@
-"""rtnetlink messages as far as a monitor needs them: links and IPv4 addresses (rtnetlink(7)).
+"""rtnetlink messages as far as a monitor needs them: links and addresses (rtnetlink(7)).
 
 pyroute2 makes the changes; its event reading wants asyncio, and parsing these few
 fields takes a page.  Unknown messages and attributes are skipped, as the protocol asks.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import ip_address, ip_interface
 
 import attrs
+
+from hapair.config.model import IPInterface
 
 NLMSG_DONE = 3
 RTM_NEWLINK = 16
@@ -19,14 +21,17 @@ RTM_GETLINK = 18
 RTM_DELADDR = 21
 GROUP_LINK = 1
 GROUP_IPV4_IFADDR = 0x10
+GROUP_IPV6_IFADDR = 0x100
 
-_AF_INET = 2
 _NLM_F_REQUEST_DUMP = 0x301
 _IFF_UP = 0x1
 _IFF_RUNNING = 0x40
 _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
+_IFA_ADDRESS = 1
 _IFA_LOCAL = 2
+_ADDRESS_LENGTHS = {2: 4, 10: 16}
+"""Of AF_INET and AF_INET6."""
 _NLMSGHDR = struct.Struct("=IHHII")
 _IFINFOMSG = struct.Struct("=BxHiII")
 _IFADDRMSG = struct.Struct("=BBBBI")
@@ -50,7 +55,7 @@ class LinkGone:
 @attrs.frozen
 class AddressGone:
     index: int
-    address: IPv4Interface
+    address: IPInterface
 
 
 @attrs.frozen
@@ -69,7 +74,7 @@ def dump_links_request() -> bytes:
 
 
 def parse(datagram: bytes) -> Iterator[Notice]:
-    """Yield what a datagram from the kernel says about links and IPv4 addresses."""
+    """Yield what a datagram from the kernel says about links and addresses."""
     at = 0
     while at + _NLMSGHDR.size <= len(datagram):
         length, kind, _, _, _ = _NLMSGHDR.unpack_from(datagram, at)
@@ -93,10 +98,12 @@ def _notice(kind: int, body: bytes) -> Notice | None:
 
 def _address(body: bytes) -> AddressGone | None:
     family, prefixlen, _, _, index = _IFADDRMSG.unpack_from(body)
-    local = _attributes(body[_IFADDRMSG.size :]).get(_IFA_LOCAL)
-    if family != _AF_INET or local is None:
+    attributes = _attributes(body[_IFADDRMSG.size :])
+    # IPv4 has both: IFA_ADDRESS is the other end of a point-to-point link.
+    local = attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS))
+    if local is None or len(local) != _ADDRESS_LENGTHS.get(family):
         return None
-    return AddressGone(index, IPv4Interface((IPv4Address(local), prefixlen)))
+    return AddressGone(index, ip_interface((ip_address(local), prefixlen)))
 
 
 def _link(kind: int, body: bytes) -> Notice | None:

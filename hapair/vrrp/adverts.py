@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import attrs
 
-from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.config.model import ChecksumForm, IPAddress, IPInterface, IPNetwork, VrrpInstance
 from hapair.vrrp import guard, wire
 from hapair.vrrp.election import OWNER
 from hapair.vrrp.events import AdvertReceived
@@ -28,7 +27,7 @@ _ALARMING = frozenset(
 
 
 class Adverts:
-    def __init__(self, instance: VrrpInstance, source: IPv4Address) -> None:
+    def __init__(self, instance: VrrpInstance, source: IPAddress) -> None:
         self._instance = instance
         self._source = source
         self._expected = wire.Expected(
@@ -51,7 +50,7 @@ class Adverts:
         self._expected = attrs.evolve(self._expected, dialect=guard.dialect_of(instance))
         self._complaints.clear()
 
-    def on_link(self, networks: tuple[IPv4Network, ...]) -> None:
+    def on_link(self, networks: tuple[IPNetwork, ...]) -> None:
         """Say which networks the interface is in: nobody else can be its neighbour."""
         self._expected = attrs.evolve(self._expected, on_link=networks)
 
@@ -66,7 +65,7 @@ class Adverts:
         self._learn(advert)
         return AdvertReceived(advert.source, advert.priority, advert.interval)
 
-    def payloads(self, priority: int) -> dict[IPv4Address, bytes]:
+    def payloads(self, priority: int) -> dict[IPAddress, bytes]:
         """Return one advert for each destination."""
         return {
             destination: wire.encode(
@@ -79,10 +78,10 @@ class Adverts:
                 form=self._form,
                 dialect=self._expected.dialect,
             )
-            for destination in self._instance.unicast_peers or (wire.GROUP,)
+            for destination in self._instance.unicast_peers or (wire.group_of(self._source),)
         }
 
-    def plan(self, ifindex: int, addresses: tuple[IPv4Interface, ...]) -> guard.Plan:
+    def plan(self, ifindex: int, addresses: tuple[IPInterface, ...]) -> guard.Plan:
         """Return what the guard shall do for this router while it holds `addresses`."""
         return guard.plan(
             self._instance, ifindex=ifindex, source=self._source, addresses=addresses, form=self._form
@@ -99,7 +98,7 @@ class Adverts:
         if advert.priority == OWNER and self._first("owner", advert.source):
             log.warning("(%s) %s claims to own the addresses (priority 255)", name, advert.source)
 
-    def _learn_form(self, source: IPv4Address, form: ChecksumForm) -> None:
+    def _learn_form(self, source: IPAddress, form: ChecksumForm) -> None:
         name = self._instance.name
         if self._instance.checksum is ChecksumForm.AUTO and self._form is not form:
             if self._form is not ChecksumForm.AUTO or form is ChecksumForm.RFC9568:

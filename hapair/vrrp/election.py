@@ -13,12 +13,11 @@ lifetimes.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
 from math import inf
 
 import attrs
 
-from hapair.config.model import InitialState, VrrpInstance
+from hapair.config.model import InitialState, IPAddress, VrrpInstance
 from hapair.vrrp.events import (
     AddressLost,
     AddVips,
@@ -67,7 +66,7 @@ class Router:
 
     priority: int
     """As configured; adverts carry `effective_priority`."""
-    source: IPv4Address
+    source: IPAddress
     """Its primary address: breaks the tie between equal priorities."""
     advert_interval: float = 1.0
     version: int = 3
@@ -115,7 +114,7 @@ class Router:
         return self.down_timer_adverts * interval + self.skew_time(interval)
 
 
-def router_of(instance: VrrpInstance, source: IPv4Address, *, tracking: Verdict = WELL) -> Router:
+def router_of(instance: VrrpInstance, source: IPAddress, *, tracking: Verdict = WELL) -> Router:
     """Return what the election needs to know of a configured instance."""
     return Router(
         priority=instance.priority,

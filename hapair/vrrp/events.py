@@ -7,10 +7,9 @@ servers that are gone, an operator who removes the address, a process that slept
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-
 import attrs
 
+from hapair.config.model import IPAddress
 from hapair.vrrp.tracking import Verdict
 
 
@@ -40,7 +39,7 @@ class LinkUp:
 class AdvertReceived:
     """A valid advert of another router; everything else was dropped by `wire`."""
 
-    source: IPv4Address
+    source: IPAddress
     priority: int
     interval: float
     """Seconds; Max_Advertise_Interval of the sender."""

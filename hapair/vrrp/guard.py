@@ -10,23 +10,23 @@ Requests follow rtnetlink(7): struct nlmsghdr, struct ifaddrmsg, two struct rtat
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address, IPv4Interface
 from math import ceil
 
 import attrs
 
-from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.config.model import ChecksumForm, IPAddress, IPInterface, VrrpInstance
 from hapair.vrrp import wire
 from hapair.vrrp.election import RESIGNING
 
 _AF_INET = 2
+_AF_INET6 = 10
 _RTM_DELADDR = 21
 _NLM_F_REQUEST = 1
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _NLMSGHDR = struct.Struct("=IHHII")
 _IFADDRMSG = struct.Struct("=BBBBI")
-_RTATTR = struct.Struct("=HH4s")
+_RTATTR = struct.Struct("=HH")
 
 
 @attrs.frozen
@@ -37,15 +37,15 @@ class Plan:
     requests: tuple[bytes, ...]
     """Netlink, to be sent first: no VIP may be left when the peer hears the goodbye."""
     packets: tuple[bytes, ...]
-    """IPv4 with header, to be sent out of `ifindex`."""
+    """IP packets with their header, to be sent out of `ifindex`."""
 
 
 def plan(
     instance: VrrpInstance,
     *,
     ifindex: int,
-    source: IPv4Address,
-    addresses: tuple[IPv4Interface, ...],
+    source: IPAddress,
+    addresses: tuple[IPInterface, ...],
     form: ChecksumForm,
 ) -> Plan:
     """Return the plan: delete `addresses`, then a priority-0 advert to the group or every peer.
@@ -70,7 +70,7 @@ def plan(
                     dialect=dialect_of(instance),
                 ),
             )
-            for destination in instance.unicast_peers or (wire.GROUP,)
+            for destination in instance.unicast_peers or (wire.group_of(source),)
         ),
     )
 
@@ -80,10 +80,13 @@ def dialect_of(instance: VrrpInstance) -> wire.Dialect:
     return wire.Dialect(instance.version, instance.advert_interval, (instance.auth_pass or "").encode())
 
 
-def delete_address(ifindex: int, vip: IPv4Interface) -> bytes:
+def delete_address(ifindex: int, vip: IPInterface) -> bytes:
     """Return the RTM_DELADDR request for one address; nobody waits for its acknowledgement."""
-    body = _IFADDRMSG.pack(_AF_INET, vip.network.prefixlen, 0, 0, ifindex)
-    body += _RTATTR.pack(8, _IFA_LOCAL, vip.ip.packed) + _RTATTR.pack(8, _IFA_ADDRESS, vip.ip.packed)
+    packed = vip.ip.packed
+    family = _AF_INET if vip.version == 4 else _AF_INET6
+    body = _IFADDRMSG.pack(family, vip.network.prefixlen, 0, 0, ifindex)
+    for kind in (_IFA_LOCAL, _IFA_ADDRESS):
+        body += _RTATTR.pack(_RTATTR.size + len(packed), kind) + packed
     length = _NLMSGHDR.size + len(body)
     return _NLMSGHDR.pack(length, _RTM_DELADDR, _NLM_F_REQUEST, 0, 0) + body
 

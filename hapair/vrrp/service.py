@@ -12,14 +12,13 @@ import errno
 import logging
 from collections import deque
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Interface
 from types import MappingProxyType
 from typing import NoReturn
 
 import attrs
 import trio
 
-from hapair.config.model import VrrpInstance
+from hapair.config.model import IPAddress, IPInterface, VrrpInstance
 from hapair.errors import KernelError
 from hapair.kernel.ports import Addresses, Announcer, Gate, Guard, Link, Segment
 from hapair.vrrp import election
@@ -76,7 +75,7 @@ class VirtualRouter:
         self,
         instance: VrrpInstance,
         *,
-        source: IPv4Address,
+        source: IPAddress,
         link: Link,
         addresses: Addresses,
         segment: Segment,
@@ -100,7 +99,7 @@ class VirtualRouter:
         self._router = election.router_of(instance, source)
         self._state: election.State = election.Initialize()
         self._adverts = Adverts(instance, source)
-        self._former: tuple[IPv4Interface, ...] = ()
+        self._former: tuple[IPInterface, ...] = ()
         """VIPs of the configuration before this one that may still be on the interface."""
         self._strikes = guard.strikes()
         self._inbox: deque[Event | _Change] = deque()
@@ -202,7 +201,7 @@ class VirtualRouter:
     def _on_link(self, up: bool) -> None:
         self._tell(LinkUp() if up else LinkDown())
 
-    def _on_address_lost(self, address: IPv4Interface) -> None:
+    def _on_address_lost(self, address: IPInterface) -> None:
         if address in self._instance.addresses:
             self._tell(AddressLost(str(address)))
 

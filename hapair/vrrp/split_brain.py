@@ -7,16 +7,16 @@ it replaces once more, and that does not count.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-
 import attrs
+
+from hapair.config.model import IPAddress
 
 
 @attrs.frozen
 class Duel:
     """Another MASTER is heard."""
 
-    other: IPv4Address
+    other: IPAddress
     since: float
     heard_at: float
     over_at: float
@@ -38,7 +38,7 @@ class SplitBrain:
         """Seconds beside another MASTER, altogether."""
         return self.past_seconds + (self.duel.heard_at - self.duel.since if self.duel else 0.0)
 
-    def heard(self, other: IPv4Address, silence: float, now: float, *, known: bool) -> SplitBrain:
+    def heard(self, other: IPAddress, silence: float, now: float, *, known: bool) -> SplitBrain:
         """An advert of another MASTER, heard by one that stays MASTER.
 
         `silence` is its master-down interval; `known` tells whether it had the time to

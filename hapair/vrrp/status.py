@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from ipaddress import IPv4Address
 
 import attrs
 
+from hapair.config.model import IPAddress
 from hapair.vrrp import election
 from hapair.vrrp.events import (
     AdvertReceived,
@@ -52,7 +52,7 @@ def state_of(state: election.State) -> RouterState:
 class Peer:
     """The router whose valid advert was heard last."""
 
-    address: IPv4Address
+    address: IPAddress
     priority: int
     interval: float
     heard_at: float

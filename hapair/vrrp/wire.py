@@ -1,9 +1,9 @@
-"""VRRP for IPv4 on the wire: strict decoding, encoding, checksums.
+"""VRRP on the wire: strict decoding, encoding, checksums.
 
 Version 3 is RFC 9568 section 5, version 2 RFC 3768 section 5 with the simple
 password of RFC 2338 (section 5.3.6.2), as keepalived speaks it.  A packet is an
 Advert or a reason to drop it, which is a value to be counted; nothing here raises
-on what a network can send.  IPv6 is not here yet: it never reaches us.
+on what a network can send.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from __future__ import annotations
 import struct
 from enum import Enum
 from hmac import compare_digest
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address
 
 import attrs
 
-from hapair.config.model import ChecksumForm
+from hapair.config.model import ChecksumForm, IPAddress, IPNetwork
 
 PROTOCOL = 112
 GROUP = IPv4Address("224.0.0.18")
+GROUP6 = IPv6Address("ff02::12")
 TTL = 255
+"""And the hop limit."""
 DSCP_CS6 = 0xC0
 """The TOS byte of network control traffic."""
 
@@ -30,9 +32,9 @@ PASSWORD_LENGTH = 8
 """Octets of authentication data that end every version 2 message."""
 _HEADER = struct.Struct("!BBBBHH")
 _IPV4_HEADER = struct.Struct("!BBHHHBBH4s4s")
+_IPV6_HEADER = struct.Struct("!IHBB16s16s")
 _INTERVAL_MASK = 0x0FFF
 _BROADCAST = IPv4Address("255.255.255.255")
-_UNSPECIFIED = IPv4Address("0.0.0.0")
 
 
 class Drop(Enum):
@@ -54,7 +56,7 @@ class Drop(Enum):
     """Version 2: another type than ours, or another password."""
     CHECKSUM = "checksum"
     SOURCE = "source"
-    """Not an address that a host can have."""
+    """Not an address that a host can have; IPv6: not link-local."""
     OWN_SOURCE = "own_source"
     """Our own address: a loop, a duplicate address or a forgery."""
     NOT_A_PEER = "not_a_peer"
@@ -65,8 +67,8 @@ class Drop(Enum):
 class Packet:
     """One received VRRP packet with the facts of its IP header."""
 
-    source: IPv4Address
-    destination: IPv4Address
+    source: IPAddress
+    destination: IPAddress
     ttl: int
     payload: bytes
     """Exactly what the header's total length covers: trailing bytes are part of the message, and wrong."""
@@ -91,23 +93,23 @@ class Expected:
     """What a receiver lets in."""
 
     vrid: int
-    source: IPv4Address
+    source: IPAddress
     """Its own primary address."""
-    peers: frozenset[IPv4Address] = frozenset()
+    peers: frozenset[IPAddress] = frozenset()
     """The only senders in unicast mode; empty for multicast."""
-    on_link: tuple[IPv4Network, ...] = ()
+    on_link: tuple[IPNetwork, ...] = ()
     """Networks of the interface; empty when they are not known, and then not checked."""
     dialect: Dialect = V3
 
 
 @attrs.frozen
 class Advert:
-    source: IPv4Address
+    source: IPAddress
     vrid: int
     priority: int
     interval: float
     """Seconds."""
-    addresses: tuple[IPv4Address, ...]
+    addresses: tuple[IPAddress, ...]
     form: ChecksumForm | None
     """Which of the two checksum forms its sender uses; version 2 has only one."""
 
@@ -129,7 +131,9 @@ def decode(packet: Packet, expected: Expected) -> Advert | Drop:
         return reason
     if not count:
         return Drop.COUNT
-    end = _HEADER.size + 4 * count
+    kind_of = type(packet.source)
+    size = len(packet.source.packed)
+    end = _HEADER.size + size * count
     form: ChecksumForm | None = None
     if dialect.version == 2:
         if reason := _not_as_agreed(payload, end, interval, dialect):
@@ -149,7 +153,7 @@ def decode(packet: Packet, expected: Expected) -> Advert | Drop:
         vrid=vrid,
         priority=priority,
         interval=seconds,
-        addresses=tuple(IPv4Address(payload[at : at + 4]) for at in range(_HEADER.size, end, 4)),
+        addresses=tuple(kind_of(payload[at : at + size]) for at in range(_HEADER.size, end, size)),
         form=form,
     )
 
@@ -177,9 +181,11 @@ def _misdirected(packet: Packet, expected: Expected) -> Drop | None:
     source = packet.source
     if packet.ttl != TTL:
         return Drop.TTL
-    if packet.destination != (expected.source if expected.peers else GROUP):
+    if packet.destination != (expected.source if expected.peers else group_of(expected.source)):
         return Drop.DESTINATION
-    if source.is_multicast or source.is_loopback or source in (_UNSPECIFIED, _BROADCAST):
+    if source.is_multicast or source.is_loopback or source.is_unspecified or source == _BROADCAST:
+        return Drop.SOURCE
+    if source.version == 6 and not expected.peers and not source.is_link_local:
         return Drop.SOURCE
     if source == expected.source:
         return Drop.OWN_SOURCE
@@ -194,7 +200,7 @@ def _checksum_form(packet: Packet) -> ChecksumForm | None:
     payload = packet.payload
     if _sum(_pseudo_header(packet.source, packet.destination, len(payload)) + payload) == 0xFFFF:
         return ChecksumForm.PSEUDO
-    if _sum(payload) == 0xFFFF:
+    if packet.source.version == 4 and _sum(payload) == 0xFFFF:
         return ChecksumForm.RFC9568
     return None
 
@@ -204,9 +210,9 @@ def encode(
     vrid: int,
     priority: int,
     interval: float,
-    addresses: tuple[IPv4Address, ...],
-    source: IPv4Address,
-    destination: IPv4Address,
+    addresses: tuple[IPAddress, ...],
+    source: IPAddress,
+    destination: IPAddress,
     form: ChecksumForm,
     dialect: Dialect = V3,
 ) -> bytes:
@@ -221,7 +227,7 @@ def encode(
         body += _padded(dialect.password)
     else:
         timing = round(interval * 100)
-        if form is not ChecksumForm.RFC9568:
+        if form is not ChecksumForm.RFC9568 or source.version == 6:
             prefix = _pseudo_header(source, destination, _HEADER.size + len(body))
 
     def header(checksum: int) -> bytes:
@@ -231,12 +237,20 @@ def encode(
     return header(~_sum(prefix + header(0) + body) & 0xFFFF) + body
 
 
-def ip_packet(source: IPv4Address, destination: IPv4Address, payload: bytes) -> bytes:
-    """Return the whole IPv4 packet: TTL 255, class selector 6.
+def ip_packet(source: IPAddress, destination: IPAddress, payload: bytes) -> bytes:
+    """Return the whole IP packet: TTL or hop limit 255, class selector 6.
 
     The header is ours because the guard must send it with no help, and because adverts must
     keep their source even while somebody has taken that address off the interface.
     """
+    if source.version == 6:
+        version_and_class = 6 << 28 | DSCP_CS6 << 20
+        return (
+            _IPV6_HEADER.pack(
+                version_and_class, len(payload), PROTOCOL, TTL, source.packed, destination.packed
+            )
+            + payload
+        )
     length = _IPV4_HEADER.size + len(payload)
 
     def header(checksum: int) -> bytes:
@@ -247,8 +261,16 @@ def ip_packet(source: IPv4Address, destination: IPv4Address, payload: bytes) -> 
     return header(~_sum(header(0)) & 0xFFFF) + payload
 
 
-def _pseudo_header(source: IPv4Address, destination: IPv4Address, length: int) -> bytes:
-    return source.packed + destination.packed + struct.pack("!BBH", 0, PROTOCOL, length)
+def group_of(address: IPAddress) -> IPAddress:
+    """Return the VRRP group of that address's family."""
+    return GROUP if address.version == 4 else GROUP6
+
+
+def _pseudo_header(source: IPAddress, destination: IPAddress, length: int) -> bytes:
+    """RFC 768 and RFC 8200 section 8.1."""
+    form = "!BBH" if source.version == 4 else "!xxHxxxB"
+    fields = (0, PROTOCOL, length) if source.version == 4 else (length, PROTOCOL)
+    return source.packed + destination.packed + struct.pack(form, *fields)
 
 
 def _sum(data: bytes) -> int:

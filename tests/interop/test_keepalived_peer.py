@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from kernel.namespaces import pair, wait_for
+from kernel.namespaces import give_ipv6, pair, wait_for
 from vrrp.processes import VIP, Program, Sniffer, guard_pid, node
 
 pytestmark = [pytest.mark.interop, pytest.mark.netns, pytest.mark.slow]
@@ -32,7 +32,7 @@ vrrp_instance web {{
     advert_int {interval}
     {extra}
     virtual_ipaddress {{
-        {vip} dev eth0
+        {vips}
     }}
 }}
 """
@@ -45,10 +45,10 @@ class Stage:
         self._programs: list[Program] = []
         self.sniffer = Sniffer(theirs)
 
-    def keepalived(self, priority, extra="", interval=INTERVAL):
+    def keepalived(self, priority, extra="", interval=INTERVAL, vips=(VIP,)):
         """Start the real one, with a pid file for each of its processes in our own directory."""
         path = self._directory / f"keepalived{len(self._programs)}.conf"
-        text = CONFIGURATION.format(priority=priority, interval=interval, vip=VIP, extra=extra)
+        text = CONFIGURATION.format(priority=priority, interval=interval, vips="\n".join(vips), extra=extra)
         path.write_text(text)
         program = Program(
             self.theirs,
@@ -241,9 +241,42 @@ def test_version_2_is_spoken_in_every_role(stage, password):
     hapair.wait_for("Entering MASTER STATE: 192.0.2.2 resigned")
     stage.wait_for_holders(ours=True, theirs=False)
     assert not hapair.said("dropped a packet")
-    assert not [
-        line for line in keepalived.lines if re.search("(?i)error|invalid|mismatch|bogus|wrong", line)
-    ]
+    assert not complaints(keepalived)
+
+
+VIPS6 = ("fe80::100/64", "2001:db8::100/64")
+
+
+@pytest.mark.parametrize("unicast", [False, True], ids=["multicast", "unicast"])
+def test_ipv6_is_spoken_in_every_role(stage, unicast):
+    """Preempting, killed with the guard alive, preempted, taking over after a goodbye."""
+    give_ipv6(stage.ours, stage.theirs)
+    peers = "unicast_ttl 255\n unicast_src_ip fe80::2\n unicast_peer {\n fe80::1\n }" if unicast else ""
+    ours = [f"addresses={VIPS6}", *(["unicast_peers=('fe80::2',)"] if unicast else [])]
+
+    def holders():
+        return tuple(set(VIPS6) <= end.addresses() for end in (stage.ours, stage.theirs))
+
+    keepalived = stage.keepalived(150, extra=peers, vips=VIPS6)
+    wait_for(lambda: holders() == (False, True), what="keepalived alone")
+    hapair = stage.hapair(200, *ours)
+    wait_for(lambda: holders() == (True, False), what="hapair preempts")
+    killed_at = time.monotonic()
+    hapair.signal(signal.SIGKILL)
+    wait_for(lambda: holders() == (False, True), what="the guard gives them away")
+    assert time.monotonic() - killed_at < 3 * INTERVAL, "after a goodbye: no master-down interval"
+    hapair = stage.hapair(100, *ours)
+    time.sleep(2 * MASTER_DOWN)
+    assert holders() == (False, True), hapair.lines
+    keepalived.signal(signal.SIGTERM)
+    hapair.wait_for("Entering MASTER STATE: fe80::2 resigned")
+    wait_for(lambda: holders() == (True, False), what="hapair takes over")
+    assert not hapair.said("dropped a packet")
+    assert not complaints(keepalived)
+
+
+def complaints(keepalived):
+    return [line for line in keepalived.lines if re.search("(?i)error|invalid|mismatch|bogus|wrong", line)]
 
 
 def test_another_password_is_no_election(stage):

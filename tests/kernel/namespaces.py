@@ -70,7 +70,7 @@ class Namespace:
             os.close(descriptor)
 
     def addresses(self, ifname: str = "eth0") -> set[str]:
-        output = self.run("ip", "-4", "-o", "address", "show", "dev", ifname)
+        output = self.run("ip", "-o", "address", "show", "dev", ifname)
         return {line.split()[3] for line in output.splitlines()}
 
     def close(self) -> None:
@@ -93,6 +93,14 @@ def pair() -> Iterator[tuple[Namespace, Namespace]]:
     finally:
         a.close()
         b.close()
+
+
+def give_ipv6(*namespaces: Namespace) -> None:
+    """fe80::1, fe80::2, ... on `eth0`, usable at once, and no other IPv6 address."""
+    for n, namespace in enumerate(namespaces, start=1):
+        namespace.run("ip", "link", "set", "eth0", "addrgenmode", "none")
+        namespace.run("ip", "-6", "address", "flush", "dev", "eth0")
+        namespace.run("ip", "address", "add", f"fe80::{n}/64", "dev", "eth0", "nodad")
 
 
 def wait_for(condition, seconds: float = 10.0, what: str = "it") -> float:

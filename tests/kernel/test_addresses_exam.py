@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 
 import pytest
 import trio
-from kernel.namespaces import Namespace
+from kernel.namespaces import Namespace, give_ipv6
 
 from hapair.errors import KernelError
 from hapair.kernel.fake import FakeAddresses, FakeLink
@@ -126,10 +126,38 @@ async def test_the_source_of_adverts_is_the_first_address_that_is_no_vip():
             links = Links()
             with route_socket() as route:
                 addresses = NetlinkAddresses(route, links.follow("eth0"))
-                assert addresses.first(besides=(VIP,)) == OWN.ip
-                assert addresses.first(besides=(VIP, OWN, SECOND)) is None
+                assert addresses.first(4, besides=(VIP,)) == OWN.ip
+                assert addresses.first(4, besides=(VIP, OWN, SECOND)) is None
                 nowhere = NetlinkAddresses(route, links.follow("eth7"))
-                assert nowhere.first(besides=()) is None
+                assert nowhere.first(4, besides=()) is None
+            links.close()
+    finally:
+        namespace.close()
+
+
+@pytest.mark.netns
+async def test_an_ipv6_vip_is_usable_at_once_and_no_source_of_our_own_traffic():
+    own, vip = IPv6Interface("fe80::1/64"), IPv6Interface("2001:db8::100/64")
+    namespace = Namespace()
+    try:
+        namespace.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer")
+        give_ipv6(namespace)
+        namespace.run("ip", "link", "set", "peer", "up")
+        namespace.run("ip", "link", "set", "eth0", "up")
+        with namespace.entered():
+            links = Links()
+            with route_socket() as route:
+                addresses = NetlinkAddresses(route, links.follow("eth0"))
+                for _ in range(2):  # the second time renews
+                    await addresses.add(vip, 5)
+                assert await addresses.present() == {own, vip}
+                shown = namespace.run("ip", "-6", "address", "show", "dev", "eth0", "to", str(vip.ip))
+                assert "tentative" not in shown
+                assert "deprecated" in shown
+                assert addresses.first(6, besides=()) == own.ip
+                await addresses.remove(vip)
+                await addresses.remove(vip)
+                assert await addresses.present() == {own}
             links.close()
     finally:
         namespace.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kernel.namespaces import pair, wait_for
 
 from hapair.kernel.links import Links
-from hapair.kernel.neighbours import ArpAnnouncer, gratuitous_arp
+from hapair.kernel.neighbours import NeighbourAnnouncer, gratuitous_arp, unsolicited_advertisement
 
 MAC = bytes.fromhex("02005e104aff")
 VIP = IPv4Address("192.0.2.100")
@@ -36,9 +36,40 @@ async def test_a_neighbour_that_knew_another_mac_learns_ours():
         with a.entered():
             links = Links()
             link = links.follow("eth0")
-            announcer = ArpAnnouncer(link)
+            announcer = NeighbourAnnouncer(link)
         await announcer.announce((VIP,), 1)
         wait_for(lambda: link.mac.hex(":") in b.run("ip", "neigh", "show", str(VIP)), what="learning")
+        announcer.close()
+        links.close()
+
+
+@given(st.ip_addresses(v=6))
+def test_the_ipv6_frame_is_an_advertisement_to_all_nodes_that_overrides(address):
+    from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
+    from scapy.layers.l2 import Ether
+
+    theirs = (
+        Ether(src=MAC.hex(":"), dst="33:33:00:00:00:01")
+        / IPv6(src=str(address), dst="ff02::1", hlim=255)
+        / ICMPv6ND_NA(tgt=str(address), R=1, S=0, O=1)
+        / ICMPv6NDOptDstLLAddr(lladdr=MAC.hex(":"))
+    )
+    assert unsolicited_advertisement(MAC, address) == bytes(theirs)
+
+
+@pytest.mark.netns
+async def test_an_ipv6_neighbour_that_knew_another_mac_learns_ours():
+    vip = IPv6Address("fe80::100")
+    with pair() as (a, b):
+        b.run(
+            "ip", "neigh", "replace", str(vip), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale"
+        )
+        with a.entered():
+            links = Links()
+            link = links.follow("eth0")
+            announcer = NeighbourAnnouncer(link)
+        await announcer.announce((vip,), 1)
+        wait_for(lambda: link.mac.hex(":") in b.run("ip", "neigh", "show", str(vip)), what="learning")
         announcer.close()
         links.close()
 
@@ -48,11 +79,11 @@ async def test_on_a_link_that_is_down_or_gone_an_announcement_is_lost_without_an
     with pair() as (a, _):
         with a.entered():
             links = Links()
-            announcer = ArpAnnouncer(links.follow("eth0"))
+            announcer = NeighbourAnnouncer(links.follow("eth0"))
         a.run("ip", "link", "set", "eth0", "down")
         await announcer.announce((VIP,), 2)
         a.run("ip", "link", "delete", "eth0")
         await announcer.announce((VIP,), 2)
-        assert caplog.text.count("gratuitous ARP was lost") == 2
+        assert caplog.text.count("an announcement was lost") == 2
         announcer.close()
         links.close()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+import socket
+import struct
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel.namespaces import pair
+from kernel.namespaces import give_ipv6, pair
 
 from hapair.kernel.links import Links
-from hapair.kernel.raw import RawSegment, parse_ip
+from hapair.kernel.raw import RawSegment, from_ancillary, parse_ip
 from hapair.vrrp import wire
 
 A, B = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
@@ -74,6 +76,31 @@ async def test_a_unicast_advert_arrives(wire_pair):
     assert await b.hear() == wire.Packet(A, B, 255, PAYLOAD)
     a.close()
     b.close()
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("destination", [wire.GROUP6, IPv6Address("fe80::2")])
+async def test_an_ipv6_advert_arrives_with_hop_limit_255_and_not_at_its_sender(wire_pair, destination):
+    give_ipv6(*wire_pair)
+    source = IPv6Address("fe80::1")
+    multicast = destination == wire.GROUP6
+    a = End(wire_pair[0], source, multicast=multicast)
+    b = End(wire_pair[1], IPv6Address("fe80::2"), multicast=multicast)
+    await a.segment.send({destination: PAYLOAD})
+    assert await b.hear() == wire.Packet(source, destination, 255, PAYLOAD)
+    assert a.segment.receive_nowait() is None
+    a.close()
+    b.close()
+
+
+def test_an_ipv6_packet_without_its_hop_limit_or_destination_is_none():
+    destination = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, wire.GROUP6.packed + bytes(4))
+    hop_limit = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", 64))
+    assert from_ancillary(PAYLOAD, [destination], "fe80::1%eth0") is None
+    assert from_ancillary(PAYLOAD, [hop_limit], "fe80::1%eth0") is None
+    assert from_ancillary(PAYLOAD, [hop_limit, destination], "fe80::1%eth0") == wire.Packet(
+        IPv6Address("fe80::1"), wire.GROUP6, 64, PAYLOAD
+    )
 
 
 @pytest.mark.netns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,9 +59,16 @@ def test_a_removed_ipv4_address():
     ]
 
 
-def test_added_and_ipv6_addresses_are_none_of_our_business():
+def test_a_removed_ipv6_address():
+    assert list(parse(address_message(21, 10, "2001:db8::1"))) == [
+        AddressGone(7, IPv6Interface("2001:db8::1/24"))
+    ]
+
+
+def test_added_addresses_and_those_of_other_families_are_none_of_our_business():
     assert list(parse(address_message(20, 2, "192.0.2.100"))) == []
-    assert list(parse(address_message(21, 10, "2001:db8::1"))) == []
+    assert list(parse(address_message(21, 12, "192.0.2.100"))) == []
+    assert list(parse(address_message(21, 2, "2001:db8::1"))) == []
 
 
 def test_many_messages_in_one_datagram():

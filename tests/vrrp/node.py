@@ -9,14 +9,14 @@ import ast
 import logging
 import signal
 import sys
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import ip_address, ip_interface
 
 import trio
 
 from hapair.config.model import VrrpInstance
 from hapair.kernel.guard import GuardProcess
 from hapair.kernel.links import Links
-from hapair.kernel.neighbours import ArpAnnouncer
+from hapair.kernel.neighbours import NeighbourAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
 from hapair.vrrp.guard import address_lifetime
@@ -39,7 +39,7 @@ async def main(instance: VrrpInstance, guard_timeout: float) -> None:
     guard = GuardProcess(guard_timeout)
     with route_socket() as route, trio.open_signal_receiver(signal.SIGTERM) as stop:
         addresses = NetlinkAddresses(route, link)
-        source = addresses.first(besides=instance.addresses)
+        source = addresses.first(instance.family, besides=instance.addresses)
         assert source is not None
         router = VirtualRouter(
             instance,
@@ -47,7 +47,7 @@ async def main(instance: VrrpInstance, guard_timeout: float) -> None:
             link=link,
             addresses=addresses,
             segment=RawSegment(link, source, multicast=not instance.unicast_peers),
-            announcer=ArpAnnouncer(link),
+            announcer=NeighbourAnnouncer(link),
             gate=LoggedGate(),
             guard=guard,
             lifetime=address_lifetime(guard_timeout),
@@ -68,14 +68,15 @@ if __name__ == "__main__":
     priority, interval, timeout = sys.argv[1:4]
     extra = dict(argument.split("=", 1) for argument in sys.argv[4:])
     peers = ast.literal_eval(extra.pop("unicast_peers", "()"))
+    vips = ast.literal_eval(extra.pop("addresses", "('192.0.2.100/24',)"))
     made = VrrpInstance(
         name="web",
         interface="eth0",
         virtual_router_id=51,
-        addresses=(IPv4Interface("192.0.2.100/24"),),
+        addresses=tuple(map(ip_interface, vips)),
         priority=int(priority),
         advert_interval=float(interval),
         **{key: ast.literal_eval(value) for key, value in extra.items()},
-        unicast_peers=tuple(map(IPv4Address, peers)),
+        unicast_peers=tuple(map(ip_address, peers)),
     )
     trio.run(main, made, float(timeout))

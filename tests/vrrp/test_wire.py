@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from pathlib import Path
 
 import attrs
@@ -53,10 +53,12 @@ REASONS = {
     "auth-pass-unexpected": Drop.AUTHENTICATION,
     "auth-type-2": Drop.AUTHENTICATION,
     "auth-cut": Drop.LENGTH,
+    "ip6-src-global": Drop.SOURCE,
     "carp": Drop.COUNT,
 }
 CONFIGURED = {
     "v3-uni": UNICAST,
+    "v6": Expected(vrid=51, source=IPv6Address("fe80::1")),
     "v2": attrs.evolve(OURS, dialect=V2),
     "v2-pass": attrs.evolve(OURS, dialect=V2_PASS),
 }
@@ -92,9 +94,9 @@ def received(payload: bytes, source: IPv4Address = PEER, destination: IPv4Addres
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_corpus_packet_is_an_advert_or_dropped_for_its_reason(case):
     packet = Packet(
-        source=IPv4Address(case["ip"]["src"]),
-        destination=IPv4Address(case["ip"]["dst"]),
-        ttl=case["ip"]["ttl"],
+        source=ip_address(case["ip"]["src"]),
+        destination=ip_address(case["ip"]["dst"]),
+        ttl=case["ip"].get("ttl", case["ip"].get("hop_limit")),
         payload=bytes.fromhex(case["payload_hex"]),
     )
     expected = CONFIGURED.get(case["config"], OURS)
@@ -173,6 +175,39 @@ def test_the_pseudo_header_form_is_scapys():
     )
     payload = advert(addresses=(VIP, VIP + 1))
     assert wire.ip_packet(PEER, wire.GROUP, payload) == bytes(packet)
+
+
+def test_the_ipv6_advert_and_its_header_are_scapys():
+    from scapy.layers.inet6 import IPv6
+    from scapy.layers.vrrp import VRRPv3
+
+    us, vips = IPv6Address("fe80::2"), (IPv6Address("fe80::100"), IPv6Address("2001:db8::100"))
+    packet = IPv6(src=str(us), dst="ff02::12", hlim=255, tc=0xC0) / VRRPv3(
+        vrid=51, priority=200, adv=10, addrlist=[str(vip) for vip in vips]
+    )
+    packet = IPv6(src=str(us), dst="ff02::12", hlim=255, tc=0xC0, nh=112) / bytes(packet.payload)
+    payload = advert(addresses=vips, source=us, destination=wire.GROUP6)
+    assert wire.ip_packet(us, wire.GROUP6, payload) == bytes(packet)
+
+
+@given(
+    priority=st.integers(0, 255),
+    addresses=st.lists(st.ip_addresses(v=6), min_size=1, max_size=20).map(tuple),
+    form=st.sampled_from(ChecksumForm),
+)
+def test_what_is_encoded_for_ipv6_is_decoded_and_no_flipped_bit_passes(priority, addresses, form):
+    source, expected = IPv6Address("fe80::2"), CONFIGURED["v6"]
+    payload = advert(
+        priority=priority, addresses=addresses, source=source, destination=wire.GROUP6, form=form
+    )
+    packet = Packet(source, wire.GROUP6, 255, payload)
+    result = wire.decode(packet, expected)
+    assert isinstance(result, Advert)
+    assert (result.priority, result.interval, result.addresses) == (priority, 0.1, addresses)
+    flipped = bytes((*payload[:-1], payload[-1] ^ 1))
+    assert wire.decode(attrs.evolve(packet, payload=flipped), expected) is Drop.CHECKSUM
+    assert wire.decode(attrs.evolve(packet, ttl=254), expected) is Drop.TTL
+    assert wire.decode(attrs.evolve(packet, destination=IPv6Address("ff02::1")), expected) is Drop.DESTINATION
 
 
 @pytest.mark.parametrize("password", [b"", b"x", b"secret12"])
