@@ -58,3 +58,30 @@ def run(file: Path) -> None:
     from hapair.cli.run import run as run_node
 
     raise SystemExit(run_node(file))
+
+
+@main.group()
+def vrrp() -> None:
+    """Look at VRRP on the wire."""
+
+
+@vrrp.command()
+@click.option("-i", "--interface", required=True, help="Where to listen.")
+@click.option("--vrid", type=click.IntRange(1, 255), help="Only this virtual router.")
+@click.option("--json", "as_json", is_flag=True, help="An object in each line.")
+@click.option("--count", type=click.IntRange(min=1), help="End after that many adverts.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after that time.")
+def watch(interface: str, vrid: int | None, as_json: bool, count: int | None, seconds: float | None) -> None:
+    """Show every advert on an interface: VRRP versions 2 and 3, IPv4 and IPv6, ours and others'.
+
+    Says when the master changes, resigns or falls silent, and when there are two.  Needs CAP_NET_RAW.
+    """
+    from math import inf
+
+    from hapair.cli.watch import watch as run_watch
+
+    raise SystemExit(
+        run_watch(
+            interface, vrid=vrid, as_json=as_json, count=count, seconds=inf if seconds is None else seconds
+        )
+    )
