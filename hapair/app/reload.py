@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from hapair.config.delta import delta
+from hapair.config.groups import sharing_tracks
 from hapair.dataplane.resolve import resolve_all
 from hapair.dataplane.service import gate_addresses
-from hapair.vrrp.sync_group import sharing_tracks
 
 if TYPE_CHECKING:
     from hapair.app.wiring import Node

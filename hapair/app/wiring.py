@@ -20,6 +20,7 @@ from hapair.app.gate import VipGate
 from hapair.app.limits import reserve_descriptors
 from hapair.app.sync_groups import SyncGroups
 from hapair.app.tracking import Tracking
+from hapair.config.groups import sharing_tracks
 from hapair.dataplane.service import DataPlane, gate_addresses
 from hapair.errors import StartError
 from hapair.health.plan import plan_for
@@ -31,7 +32,6 @@ from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
-from hapair.vrrp.sync_group import sharing_tracks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import click
 
+from hapair.config import check_pair
 from hapair.config.problems import count, render
 from hapair.errors import ConfigError
 
@@ -19,13 +21,25 @@ if TYPE_CHECKING:
     from hapair.config.problems import Problem
 
 
-def check(path: Path) -> int:
-    """Say whether the file can be used; returns the exit code."""
-    loaded = load(path)
-    if loaded is None:
-        return 1
-    click.echo(f"{path}: valid ({summary(loaded.config)})")
-    return 0
+def check_all(paths: Sequence[Path]) -> int:
+    """Say whether each file can be used, and whether they go together; returns the exit code."""
+    found = [(path, load(path)) for path in paths]
+    usable = [(path, loaded) for path, loaded in found if loaded is not None]
+    wrong = len(usable) < len(found)
+    for (path, one), (other_path, other) in combinations(usable, 2):
+        problems = check_pair.check(
+            check_pair.side(str(path), one.source, one.config),
+            check_pair.side(str(other_path), other.source, other.config),
+        )
+        sources = {str(path): one.source, str(other_path): other.source}
+        for problem in problems:
+            click.echo(render(problem, sources[problem.file]), err=True)
+        if problems:
+            click.echo(count(problems), err=True)
+        wrong |= any(problem.severity == "error" for problem in problems)
+    for path, loaded in usable:
+        click.echo(f"{path}: valid ({summary(loaded.config)})")
+    return int(wrong)
 
 
 def show_config(path: Path) -> int:

@@ -18,12 +18,15 @@ def main() -> None:
 
 
 @main.command()
-@_FILE
-def check(file: Path) -> None:
-    """Check FILE (node.toml) and list everything that is wrong with it."""
-    from hapair.cli.check import check as run_check
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+def check(files: tuple[Path, ...]) -> None:
+    """Check each of FILES (node.toml) and list everything that is wrong with it.
 
-    raise SystemExit(run_check(file))
+    Two or more are the nodes of one pair: they are compared as well.
+    """
+    from hapair.cli.check import check_all
+
+    raise SystemExit(check_all(files))
 
 
 @main.command(name="show-config")

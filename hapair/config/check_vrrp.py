@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hapair.config.arithmetic import OWNER, reach
 from hapair.config.fields import spell
 from hapair.config.locate import Path
 from hapair.config.model import ChecksumForm, InitialState, IPAddress, Node, VrrpInstance
 from hapair.config.problems import dotted
 from hapair.config.report import Report
-
-OWNER = 255
 
 
 def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Report) -> None:
@@ -52,6 +51,7 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
             (*path, "state"),
             "below priority 255 every router starts as BACKUP and waits for adverts, as in keepalived",
         )
+    _weights(instance, path, report)
     if instance.preempt_delay and not instance.preempt:
         report.warning((*path, "preempt_delay"), "this has no effect with preempt = false")
     if instance.source_address in vips and not owner:
@@ -102,6 +102,25 @@ def _family(instance: VrrpInstance, path: Path, report: Report) -> None:
         report.error(
             (*path, "source_address"),
             f"{source} is not link-local: multicast adverts come from fe80::/10",
+        )
+
+
+def _weights(instance: VrrpInstance, path: Path, report: Report) -> None:
+    """Weights that move nothing: what is decidable without the peer's file."""
+    found = reach(instance)
+    if not found.weighted or instance.priority == OWNER:
+        return
+    if found.failing == found.well:
+        report.error(
+            (*path, "track"),
+            f"these weights move nothing: the effective priority is {found.well}, whatever fails "
+            f"(priority {instance.priority}, and the sum stays in 1..254)",
+        )
+    elif not instance.preempt and not found.leaves:
+        report.warning(
+            (*path, "track"),
+            "with preempt = false, on the peer as well, nobody takes over when the MASTER sinks; "
+            'use "weight 0" or "yield"',
         )
 
 

@@ -4,18 +4,14 @@ One in FAULT puts all in FAULT.  All become MASTER when each is MASTER or has wa
 long enough to become it, and not before: keepalived prefers BACKUP, too, so that two
 nodes never share a group between them.  One that leaves MASTER takes the others with
 it, and those say goodbye, so that the peer need not wait for their silence.
-
-What one of them tracks counts for all: their priorities move together, or the group
-would be torn apart (keepalived sets such weights to zero unless told otherwise).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import attrs
 
-from hapair.config.model import SyncGroup, Track, VrrpInstance
 from hapair.vrrp.election import Backup, Fault, Master, Router, State
 from hapair.vrrp.events import Demoted, GroupChanged, Promoted
 
@@ -64,17 +60,3 @@ def decide(group: str, members: Mapping[str, Member]) -> list[tuple[str, GroupEv
         elif member.master and waiting:
             told.append((name, Demoted(f"sync group {group}: {', '.join(waiting)} is not MASTER")))
     return told
-
-
-def sharing_tracks(
-    instances: Mapping[str, VrrpInstance], groups: Iterable[SyncGroup]
-) -> dict[str, VrrpInstance]:
-    """The instances, where members of a group track what any of them tracks."""
-    shared = dict(instances)
-    for group in groups:
-        tracks: dict[Track, None] = {}
-        for name in group.instances:
-            tracks.update(dict.fromkeys(instances[name].track))
-        for name in group.instances:
-            shared[name] = attrs.evolve(instances[name], track=tuple(tracks))
-    return shared

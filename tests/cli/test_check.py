@@ -144,3 +144,16 @@ finally:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines()[1:] == ["[]"]
+
+
+def test_two_files_are_compared_as_a_pair(tmp_path):
+    first, second = CONFIGS / "pair/lb-a.toml", CONFIGS / "pair/lb-b.toml"
+    result = hapair("check", first, second)
+    assert (result.exit_code, result.output.count(": valid (")) == (0, 2)
+    odd = tmp_path / "odd.toml"
+    odd.write_text(second.read_text().replace("virtual_router_id = 51", "virtual_router_id = 52"))
+    assert hapair("check", odd).exit_code == 0
+    result = hapair("check", first, odd)
+    assert result.exit_code == 1
+    assert "vrrp.web.virtual_router_id: it is another one at" in result.output
+    assert "1 error" in result.output

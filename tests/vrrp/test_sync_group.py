@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address
 
 import attrs
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from hapair.config.model import SyncGroup, Track, VrrpInstance
 from hapair.vrrp.election import Backup, Fault, Initialize, Master, Router
 from hapair.vrrp.events import Demoted, GroupChanged, Promoted
-from hapair.vrrp.sync_group import Member, decide, member_of, sharing_tracks
+from hapair.vrrp.sync_group import Member, decide, member_of
 from hapair.vrrp.tracking import Verdict
 
 MASTER = Member(master=True, ready=False, fit=True, held=False)
@@ -92,14 +91,3 @@ def test_nobody_is_promoted_beside_a_fault_or_somebody_who_waits(members):
         assert all(member.fit and (member.ready or member.master) for member in members.values())
     if any(isinstance(event, Demoted) for event in events.values()):
         assert not all(member.ready or member.master for member in members.values())
-
-
-def test_what_one_tracks_counts_for_all_of_its_group():
-    chk, web = Track("script", "chk", weight=-20), Track("backend", "web")
-
-    def instance(name: str, *tracks: Track) -> VrrpInstance:
-        return VrrpInstance(name, "eth0", 1, (IPv4Interface("192.0.2.9/24"),), track=tracks)
-
-    instances = {"a": instance("a", chk, web), "b": instance("b", web), "c": instance("c")}
-    shared = sharing_tracks(instances, [SyncGroup("g", ("a", "b"))])
-    assert {name: one.track for name, one in shared.items()} == {"a": (chk, web), "b": (chk, web), "c": ()}
