@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hapair.api.stats import BACKEND, FRONTEND, SERVER, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hapair.vrrp.status import RouterStatus
 
@@ -38,8 +39,9 @@ def metrics(
     routers: Sequence[RouterStatus],
     connections: int,
     refusals: dict[str, dict[str, int]],
+    lost: Mapping[str, int] = MappingProxyType({}),
 ) -> str:
-    """The whole exposition."""
+    """The whole exposition; `lost` are notifications that were left out, by whom they were for."""
     lines = list(_simple("haproxy_process_current_connections", "gauge", [("", connections)]))
     for kind, word in _KINDS.items():
         members = [row for row in table if row["type"] == kind]
@@ -70,6 +72,8 @@ def metrics(
         ],
     )
     lines += _vrrp(routers)
+    notices = [(_pairs(to=to), n) for to, n in lost.items()]
+    lines += _simple("hapair_notifications_lost_total", "counter", notices)
     return "\n".join(lines) + "\n"
 
 

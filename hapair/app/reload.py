@@ -37,6 +37,7 @@ async def apply(node: Node, config: NodeConfig) -> str:
     node.plane.commit(prepared, gate_addresses(config))
     node.config = config
     node.health.replace(node.check_plans(config))
+    node.notifications.adopt(config)
     node.tracking.adopt(sharing_tracks(config.vrrp, config.sync_groups.values()))
     node.tell_states()
     await node.routers.apply(config)

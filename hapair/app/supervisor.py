@@ -22,6 +22,7 @@ from hapair.app.privileges import confine
 from hapair.app.signals import RELOAD, STOP, ServiceManager
 from hapair.config.problems import headline
 from hapair.errors import ConfigError, StartError
+from hapair.notify.service import FINISH_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,11 +51,22 @@ class ConfigFile:
 
 
 async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> None:
-    """Run a node that was started until a signal stops it.
+    """Run a node that was started until a signal stops it; whatever ends it, everybody is told first.
 
     Raises:
         StartError: something cannot be acquired; nothing was announced.
     """
+    async with trio.open_nursery() as telling:
+        await telling.start(node.notifications.run)
+        try:
+            await _serve(node, file, environ)
+        finally:
+            with trio.move_on_after(FINISH_TIMEOUT, shield=True):
+                await node.notifications.finish()
+            telling.cancel_scope.cancel()
+
+
+async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> None:
     manager = ServiceManager(environ)
     with trio.open_signal_receiver(*STOP, RELOAD) as signals:
         try:
@@ -70,9 +82,11 @@ async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) ->
                     serving.start_soon(manager.watchdog)
                     manager.ready("serving")
                     logger.info("node %s is ready", node.config.node.name)
+                    node.notifications.node_event("start", "ready")
                     async for number in signals:
                         if number in STOP:
                             logger.info("stopping on %s", signal.Signals(number).name)
+                            node.notifications.node_event("stop", signal.Signals(number).name)
                             break
                         await _reload(node, file, environ, manager)
                     manager.stopping()
@@ -112,6 +126,7 @@ async def _drain(node: Node, scope: trio.CancelScope) -> None:
 
 async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], manager: ServiceManager) -> None:
     manager.reloading()
+    node.notifications.reopen()
     try:
         loaded = load_text_config(file.read(), str(file.path), environ)
         summary = await reload.apply(node, loaded.config)
@@ -119,10 +134,13 @@ async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], mana
         for problem in error.problems:
             logger.error("%s", headline(problem))
         logger.error("reload: %s has %d mistakes, nothing was changed", file.path, len(error.problems))
+        node.notifications.node_event("reload failed", f"{file.path} has {len(error.problems)} mistakes")
         manager.ready("serving; the last reload failed")
     except (StartError, OSError, UnicodeDecodeError) as error:
         logger.error("reload: %s; nothing was changed", error)
+        node.notifications.node_event("reload failed", str(error))
         manager.ready("serving; the last reload failed")
     else:
         logger.info("reload: %s", summary)
+        node.notifications.node_event("reload", summary)
         manager.ready("serving")

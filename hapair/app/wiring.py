@@ -30,17 +30,21 @@ from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
+from hapair.kernel.scripts import Account, Script, account, run_script
+from hapair.notify.notices import ServerChange, commands_of
+from hapair.notify.service import Notifications
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hapair.api.stats import Row
     from hapair.config.model import Frontend, NodeConfig, VrrpInstance
     from hapair.dataplane.access_log import LogSink
     from hapair.health.plan import CheckPlan
     from hapair.proxy.frontend import Responder
+    from hapair.vrrp.reports import Report
     from hapair.vrrp.status import RouterStatus
 
 MIN_GUARD_TIMEOUT = 0.1
@@ -55,10 +59,15 @@ class Node:
     def __init__(self, config: NodeConfig, sink: LogSink, api: ApiSockets) -> None:
         self.config = config
         self._api = api
+        self._script_account: Account | None = None
+        self._no_account = ""
         self.plane = DataPlane(config.node.maxconn, sink, self._statistics)
         self.health = HealthService(self._server_checked)
         self.tracking = Tracking(self.health)
-        self.routers = VirtualRouters(self.plane, self.tracking, guard_timeout(config))
+        self.notifications = Notifications(config, self._run_command)
+        self.routers = VirtualRouters(
+            self.plane, self.tracking, guard_timeout(config), self.notifications.report
+        )
         self.commands = Commands(
             self.plane, self._verdicts, self._statuses, self.tell_tracking, trio.current_time
         )
@@ -80,6 +89,8 @@ class Node:
             StartError: a busy port, an unknown host or interface.
         """
         reserve_descriptors(self.config.node.maxconn)
+        self.notifications.open(self.config)
+        self._find_script_account()
         self.plane.commit(self.plane.prepare(self.config), gate_addresses(self.config))
         self.health.replace(self.check_plans(self.config))
         self.tell_tracking()
@@ -87,6 +98,9 @@ class Node:
     def _server_checked(self, key: ServerKey, verdict: Verdict) -> None:
         # Every verdict, not only a change: after a reload the two may have started from different states.
         changed = self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
+        if changed:
+            change = ServerChange(key.backend, key.server, verdict.up, verdict.outcome.description)
+            self.notifications.server_changed(change)
         settled = self.tracking.checked(key, verdict)
         if changed or settled:
             self.tell_tracking()
@@ -96,6 +110,22 @@ class Node:
         for key, verdict in self.health.states().items():
             self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
         self.tell_tracking()
+
+    def _find_script_account(self) -> None:
+        try:
+            self._script_account = account(self.config.node.script_user, self.config.node.user)
+        except StartError as error:
+            if any(commands_of(instance) for instance in self.config.vrrp.values()):
+                raise
+            self._no_account = str(error)  # a reload may bring scripts: told when one should run
+
+    async def _run_command(self, words: tuple[str, ...], seconds: float) -> str:
+        """Run a notify script; what went wrong."""
+        who = self._script_account
+        if who is None:
+            return self._no_account
+        result = await run_script(Script(words, who.uid, who.gid, who.groups, seconds))
+        return result.problem
 
     async def serve_api(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the runtime socket and the metrics listener until cancelled."""
@@ -116,7 +146,8 @@ class Node:
 
     def _metrics(self) -> str:
         refusals = {name: frontend.refusals for name, frontend in self.plane.frontends.items()}
-        return metrics(self.commands.table(), self._statuses(), self.plane.process.current, refusals)
+        current, lost = self.plane.process.current, self.notifications.lost()
+        return metrics(self.commands.table(), self._statuses(), current, refusals, lost)
 
     def _verdicts(self) -> dict[tuple[str, str], Verdict]:
         return {(key.backend, key.server): verdict for key, verdict in self.health.states().items()}
@@ -151,8 +182,11 @@ def _patience(instance: VrrpInstance) -> float:
 class VirtualRouters:
     """The VRRP instances of the node, each in a scope of its own so that a reload can end one."""
 
-    def __init__(self, plane: DataPlane, tracking: Tracking, guard_timeout: float) -> None:
+    def __init__(
+        self, plane: DataPlane, tracking: Tracking, guard_timeout: float, report: Callable[[Report], None]
+    ) -> None:
         self._plane = plane
+        self._report = report
         self._tracking = tracking
         self._guard = GuardProcess(guard_timeout)
         self._lifetime = address_lifetime(guard_timeout)
@@ -256,6 +290,7 @@ class VirtualRouters:
                 gate=VipGate(self._plane, tuple(vip.ip for vip in instance.addresses)),
                 guard=self._guard,
                 lifetime=self._lifetime,
+                report=self._report,
             )
             stack.callback(self._tracking.follow(self._tracks[instance.name], router, link))
             stack.callback(self._groups.join(instance.name, router))

@@ -14,10 +14,21 @@ from math import inf
 
 import attrs
 
-from hapair.config import check_backend, check_sync_group, check_vrrp
+from hapair.config import check_backend, check_notify, check_sync_group, check_vrrp
 from hapair.config.fields import suggestion
 from hapair.config.locate import Path
-from hapair.config.model import Api, Backend, Frontend, IPAddress, Mode, Node, SyncGroup, Track, VrrpInstance
+from hapair.config.model import (
+    Api,
+    Backend,
+    Email,
+    Frontend,
+    IPAddress,
+    Mode,
+    Node,
+    SyncGroup,
+    Track,
+    VrrpInstance,
+)
 from hapair.config.problems import dotted, quoted
 from hapair.config.report import Report
 
@@ -32,6 +43,9 @@ class Draft:
 
     node: Node | None
     api: Api | None
+    email: Email | None
+    mails: bool
+    """Is there an [email]?  Also when there is a mistake in it."""
     vrrp: Mapping[str, VrrpInstance]
     frontends: Mapping[str, Frontend]
     backends: Mapping[str, Backend]
@@ -59,6 +73,7 @@ def cross_check(
     """
     check_vrrp.check(draft.vrrp, draft.node, report)
     check_sync_group.check(draft.sync_groups, draft.vrrp, draft.instance_names, report)
+    check_notify.check(draft.vrrp, draft.node, draft.email, report, mails=draft.mails)
     for name, backend in draft.backends.items():
         check_backend.check(name, backend, report)
     _tracks(draft, report)

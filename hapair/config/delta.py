@@ -31,7 +31,7 @@ class Delta:
     restart_keys: tuple[str, ...]
     """Changed, but not before the next start: `node.user`, `api.listen`."""
     live_keys: tuple[str, ...]
-    """Keys of [node] that changed and take effect now."""
+    """Keys of [node], and [email], that changed and take effect now."""
 
     def summary(self) -> str:
         """One line for the log: `frontend main changed; backend static removed`."""
@@ -62,7 +62,10 @@ def delta(old: NodeConfig, new: NodeConfig) -> Delta:
             *(f"node.{key}" for key in node_keys if key not in LIVE),
             *(f"api.{key}" for key in _changed(old.api, new.api)),
         ),
-        live_keys=tuple(f"node.{key}" for key in node_keys if key in LIVE),
+        live_keys=(
+            *(f"node.{key}" for key in node_keys if key in LIVE),
+            *(("email",) if old.email != new.email else ()),
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import attrs
 from cattrs.errors import ClassValidationError, IterableValidationError
 
-from hapair.config import check_broken, resolve, tables
+from hapair.config import check_broken, resolve, tables, tables_notify
 from hapair.config.check import AclMistake, ConditionMistake, Draft, cross_check
 from hapair.config.expand import expand
 from hapair.config.fields import FieldError, closest, shown
@@ -31,7 +31,7 @@ from hapair.errors import ConfigError
 
 T = TypeVar("T")
 
-SECTIONS = ("node", "api", "vrrp", "sync_group", "defaults", "frontend", "backend")
+SECTIONS = ("node", "api", "email", "vrrp", "sync_group", "defaults", "frontend", "backend")
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _KEYS = re.compile(r"\('.*'\)|\('.*',\)")
@@ -121,7 +121,13 @@ def load_text(
     assert draft.node is not None
     assert draft.api is not None
     config = NodeConfig(
-        draft.node, draft.api, draft.vrrp, draft.frontends, draft.backends, sync_groups=draft.sync_groups
+        draft.node,
+        draft.api,
+        draft.email,
+        draft.vrrp,
+        draft.frontends,
+        draft.backends,
+        sync_groups=draft.sync_groups,
     )
     return Loaded(config, report.warnings, text)
 
@@ -167,6 +173,9 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
     if "node" in tree or "node" not in meant.values():
         node = _read(tables.node, tree.get("node", {}), ("node",), report)
     api = _read(tables.api, tree.get("api", {}), ("api",), report)
+    email = None
+    if "email" in tree:
+        email = _read(tables_notify.email, tree["email"], ("email",), report)
     defaults = _read(tables.defaults, tree.get("defaults", {}), ("defaults",), report)
     frontends = _read_named(tables.frontend, tree, "frontend", report)
     backends = _read_named(tables.backend, tree, "backend", report)
@@ -176,6 +185,8 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
     return Draft(
         node=node,
         api=api if isinstance(api, Api) else None,
+        email=email,
+        mails="email" in tree,
         vrrp=_read_named(tables.vrrp, tree, "vrrp", report),
         instance_names=frozenset(instances) if isinstance(instances, dict) else frozenset(),
         sync_groups=_read_named(tables.sync_group, tree, "sync_group", report),

@@ -83,6 +83,12 @@ class Node:
 
     None: twice the shortest advert interval, within 0.1..1.
     """
+    script_user: str | None = None
+    """Account that scripts run as; None: `user`, or else an unprivileged one, never root."""
+    notify_fifo: str | None = None
+    """Path of a FIFO that gets a line for each transition, in keepalived's format."""
+    event_log: str | None = None
+    """`stdout`, `syslog` (the targets of `log`), or the path of a file: one JSON object a line."""
 
 
 @attrs.frozen
@@ -91,6 +97,22 @@ class Api:
     """Path of the runtime socket."""
     listen: tuple[str, int] | None = None
     """Host and port of the metrics listener."""
+
+
+@attrs.frozen
+class Email:
+    """How mail about what happens is sent."""
+
+    smtp_server: tuple[str, int]
+    """Host and port; the host may be a name."""
+    sender: str
+    recipients: tuple[str, ...]
+    helo_name: str | None = None
+    """What we call ourselves to the server; None: this host's full name."""
+    timeout: float = 30.0
+    """Seconds for connecting, and for each answer."""
+    smtp_alert_checker: bool = False
+    """Also when a server goes up or down."""
 
 
 @attrs.frozen
@@ -147,6 +169,16 @@ class VrrpInstance:
     garp_refresh: float = 10.0
     """Seconds between announcements while MASTER; 0 for never."""
     track: tuple[Track, ...] = ()
+    notify: tuple[str, ...] = ()
+    """Words of a command for every transition; it is given more (see `hapair.notify.notices`)."""
+    notify_master: tuple[str, ...] = ()
+    notify_backup: tuple[str, ...] = ()
+    notify_fault: tuple[str, ...] = ()
+    notify_stop: tuple[str, ...] = ()
+    notify_timeout: float = 10.0
+    """Seconds after which one of these commands is killed."""
+    smtp_alert: bool = False
+    """Send mail for every transition."""
 
     @property
     def family(self) -> int:
@@ -311,6 +343,7 @@ class Backend:
 class NodeConfig:
     node: Node
     api: Api = Api()
+    email: Email | None = None
     vrrp: Mapping[str, VrrpInstance] = attrs.field(factory=dict)
     frontends: Mapping[str, Frontend] = attrs.field(factory=dict)
     backends: Mapping[str, Backend] = attrs.field(factory=dict)

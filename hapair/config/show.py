@@ -33,7 +33,7 @@ _CLIENT_TIMEOUTS = ("http_request", "client", "http_keep_alive")
 _SERVER_TIMEOUTS = ("connect", "server", "check", "queue")
 _DURATIONS = frozenset(
     "hard_stop_after guard_timeout advert_interval startup_delay preempt_delay garp_delay garp_refresh "
-    "inter fastinter downinter".split()
+    "inter fastinter downinter notify_timeout timeout".split()
 )
 """Fields that are seconds, beside the timeouts."""
 
@@ -47,6 +47,9 @@ def show(config: NodeConfig) -> str:
     }
     tree["frontend"] = {name: _frontend(frontend) for name, frontend in config.frontends.items()}
     tree["backend"] = {name: _backend(backend) for name, backend in config.backends.items()}
+    if config.email is not None:
+        shown = _renamed(_renamed(_plain(config.email), "sender", "from"), "recipients", "to")
+        tree["email"] = {**shown, "smtp_server": _host_port(*config.email.smtp_server)}
     if config.api.listen is not None:
         tree["api"]["listen"] = _host_port(*config.api.listen)
     return tomli_w.dumps({key: section for key, section in tree.items() if section})

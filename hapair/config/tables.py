@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from hapair.config import addresses, fields
+from hapair.config import addresses, fields, tables_notify
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
     Api,
@@ -158,6 +158,9 @@ node = table(
     pidfile=fields.file_path,
     hard_stop_after=fields.delay,
     guard_timeout=fields.interval,
+    script_user=fields.account,
+    notify_fifo=fields.file_path,
+    event_log=tables_notify.event_log,
 )
 
 api = table(Api, socket=fields.socket_path, listen=addresses.listen)
@@ -185,6 +188,7 @@ vrrp = table(
     garp_delay=fields.delay,
     garp_refresh=fields.delay,
     track=one_or_more(track),
+    **tables_notify.hooks,
 )
 
 sync_group = table(SyncGroup, rename=OWN_NAME, name=fields.name, instances=array(fields.name, at_least=1))

@@ -43,7 +43,24 @@ class GuardStrike:
     cause: str
 
 
-Report = Transition | PriorityChanged | GuardStrike
+@attrs.frozen
+class DuplicateMaster:
+    """Another MASTER beside us."""
+
+    instance: str
+    other: str
+    priority: int
+
+
+@attrs.frozen
+class DuplicateMasterGone:
+    instance: str
+    other: str
+    seconds: float
+    """How long it was heard."""
+
+
+Report = Transition | PriorityChanged | GuardStrike | DuplicateMaster | DuplicateMasterGone
 
 
 def unheard(_report: Report) -> None:

@@ -45,7 +45,15 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
-from hapair.vrrp.reports import GuardStrike, PriorityChanged, Report, Transition, unheard
+from hapair.vrrp.reports import (
+    DuplicateMaster,
+    DuplicateMasterGone,
+    GuardStrike,
+    PriorityChanged,
+    Report,
+    Transition,
+    unheard,
+)
 from hapair.vrrp.split_brain import SplitBrain
 from hapair.vrrp.status import RouterStatus, cause, state_of
 from hapair.vrrp.sync_group import GroupEvent, Member, member_of
@@ -296,11 +304,13 @@ class VirtualRouter:
                 event.source,
                 event.priority,
             )
+            self._report(DuplicateMaster(self._instance.name, str(event.source), event.priority))
         if was.duel is not None and self._split.duel is None:
             seconds = was.duel.heard_at - was.duel.since
             log.warning(
                 "(%s) %s was MASTER beside us for %.2f s", self._instance.name, was.duel.other, seconds
             )
+            self._report(DuplicateMasterGone(self._instance.name, str(was.duel.other), seconds))
 
     def _report_step(self, event: Event, before: election.State, priority: int) -> None:
         """Tell what `event` has changed; `before` and `priority` are how it was."""

@@ -74,3 +74,8 @@ def test_labels_are_escaped(plane, verdicts):
     assert (
         parsed(text)['hapair_frontend_refused_total{proxy="fe",reason="a \\"quoted\\"\\nback\\\\slash"}'] == 1
     )
+
+
+def test_notifications_that_were_left_out_are_counted(plane, verdicts):
+    found = parsed(metrics(rows(plane, verdicts), [], 0, {}, {"fifo": 3}))
+    assert found['hapair_notifications_lost_total{to="fifo"}'] == 3

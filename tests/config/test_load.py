@@ -73,6 +73,7 @@ def test_the_reference_names_every_key():
         model.Node,
         model.Log,
         model.Api,
+        model.Email,
         model.VrrpInstance,
         model.Cookie,
         model.ForwardFor,

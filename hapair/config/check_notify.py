@@ -1,0 +1,56 @@
+"""Cross-checks of who is told: mail that goes nowhere, scripts that nobody can see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+from hapair.config.model import Email, Node, VrrpInstance
+from hapair.config.report import Report
+
+HOOKS = ("notify", "notify_master", "notify_backup", "notify_fault", "notify_stop")
+
+
+def check(
+    instances: Mapping[str, VrrpInstance],
+    node: Node | None,
+    email: Email | None,
+    report: Report,
+    *,
+    mails: bool,
+) -> None:
+    """Report what cannot work; `mails` tells whether there is an [email] at all."""
+    for name, instance in instances.items():
+        path = ("vrrp", name)
+        if instance.smtp_alert and not mails:
+            report.error((*path, "smtp_alert"), "there is no [email] that says where mail goes")
+        hooks = [hook for hook in HOOKS if getattr(instance, hook)]
+        if node is not None and node.chroot is not None:
+            for hook in hooks:
+                report.error((*path, hook), f"no script can be run from inside node.chroot {node.chroot}")
+        if not hooks and report.written((*path, "notify_timeout")):
+            report.warning((*path, "notify_timeout"), "this has no effect without a notify script")
+    if node is not None and node.user is not None and node.script_user not in (None, node.user):
+        report.error(
+            ("node", "script_user"),
+            f"we become {node.user} and can become nobody else afterwards: scripts run as {node.user}, too",
+        )
+    alerts = not instances or any(instance.smtp_alert for instance in instances.values())
+    if email is not None and not email.smtp_alert_checker and not alerts:
+        report.warning(
+            ("email",), "no mail is ever sent: neither smtp_alert nor smtp_alert_checker", at_key=True
+        )
+    if node is not None and node.chroot is not None and email is not None and _is_name(email.smtp_server[0]):
+        report.warning(
+            ("email", "smtp_server"), "names can hardly be looked up from inside node.chroot: give an address"
+        )
+    if node is not None and node.event_log == "syslog" and not node.log:
+        report.warning(("node", "event_log"), "[node] has no log: events go to standard error")
+
+
+def _is_name(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
