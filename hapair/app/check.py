@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hapair.config.load import Loaded, load, load_text
+from hapair.errors import StartError
+from hapair.kernel.script_safety import account, unsafe
 from hapair.rules.acl import acl_mistake, condition_mistake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from hapair.config.model import Node
 
 
 class LocalAddresses:
@@ -26,6 +30,21 @@ class LocalAddresses:
         return True
 
 
+def script_mistake(program: str, node: Node) -> tuple[str, str] | None:
+    """Why a program would not be run: "error" or "warning", and the reason.
+
+    What is missing may be missing here only: a file is also checked elsewhere.
+    """
+    try:
+        who = account(node.script_user, node.user)
+    except StartError:
+        return None  # said at the start, and only where it matters
+    if not Path(program).exists():
+        return "warning", "there is no such program here"
+    why = unsafe(program, who.uid)
+    return ("error", f"it is not safe to run: {why}") if why else None
+
+
 def load_config(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Load a file.
 
@@ -39,6 +58,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Loaded:
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
         local_addresses=LocalAddresses(),
+        script_mistake=script_mistake,
     )
 
 
@@ -55,4 +75,5 @@ def load_text_config(text: str, file: str, environ: Mapping[str, str]) -> Loaded
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
         local_addresses=LocalAddresses(),
+        script_mistake=script_mistake,
     )

@@ -30,7 +30,8 @@ from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
-from hapair.kernel.scripts import Account, Script, account, run_script
+from hapair.kernel.script_safety import Account, account
+from hapair.kernel.scripts import Script, run_script
 from hapair.notify.notices import ServerChange, commands_of
 from hapair.notify.service import Notifications
 from hapair.vrrp.guard import address_lifetime

@@ -65,6 +65,7 @@ def cross_check(
     local_addresses: Container[IPAddress] = (),
     acl_mistake: AclMistake | None = None,
     condition_mistake: ConditionMistake | None = None,
+    script_mistake: check_notify.ScriptMistake | None = None,
 ) -> None:
     """Report what does not go together.
 
@@ -73,7 +74,7 @@ def cross_check(
     """
     check_vrrp.check(draft.vrrp, draft.node, report)
     check_sync_group.check(draft.sync_groups, draft.vrrp, draft.instance_names, report)
-    check_notify.check(draft.vrrp, draft.node, draft.email, report, mails=draft.mails)
+    check_notify.check(draft.vrrp, draft.node, draft.email, report, script_mistake, mails=draft.mails)
     for name, backend in draft.backends.items():
         check_backend.check(name, backend, report)
     _tracks(draft, report)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from hapair.config.model import Email, Node, VrrpInstance
 from hapair.config.report import Report
+
+ScriptMistake = Callable[[str, Node], tuple[str, str] | None]
+"""A program -> "error" or "warning", and why; only the host knows, and `hapair.app` asks it."""
 
 HOOKS = ("notify", "notify_master", "notify_backup", "notify_fault", "notify_stop")
 
@@ -16,6 +19,7 @@ def check(
     node: Node | None,
     email: Email | None,
     report: Report,
+    script_mistake: ScriptMistake | None,
     *,
     mails: bool,
 ) -> None:
@@ -28,6 +32,12 @@ def check(
         if node is not None and node.chroot is not None:
             for hook in hooks:
                 report.error((*path, hook), f"no script can be run from inside node.chroot {node.chroot}")
+        elif node is not None and script_mistake is not None:
+            for hook in hooks:
+                found = script_mistake(getattr(instance, hook)[0], node)
+                if found is not None:
+                    tell = report.error if found[0] == "error" else report.warning
+                    tell((*path, hook), found[1])
         if not hooks and report.written((*path, "notify_timeout")):
             report.warning((*path, "notify_timeout"), "this has no effect without a notify script")
     if node is not None and node.user is not None and node.script_user not in (None, node.user):

@@ -18,6 +18,7 @@ from cattrs.errors import ClassValidationError, IterableValidationError
 
 from hapair.config import check_broken, resolve, tables, tables_notify
 from hapair.config.check import AclMistake, ConditionMistake, Draft, cross_check
+from hapair.config.check_notify import ScriptMistake
 from hapair.config.expand import expand
 from hapair.config.fields import FieldError, closest, shown
 from hapair.config.locate import Path as KeyPath
@@ -57,6 +58,7 @@ def load(
     acl_mistake: AclMistake | None = None,
     condition_mistake: ConditionMistake | None = None,
     local_addresses: Container[IPAddress] = (),
+    script_mistake: ScriptMistake | None = None,
 ) -> Loaded:
     """Load a file.
 
@@ -71,6 +73,7 @@ def load(
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
         local_addresses=local_addresses,
+        script_mistake=script_mistake,
     )
 
 
@@ -97,6 +100,7 @@ def load_text(
     acl_mistake: AclMistake | None = None,
     condition_mistake: ConditionMistake | None = None,
     local_addresses: Container[IPAddress] = (),
+    script_mistake: ScriptMistake | None = None,
 ) -> Loaded:
     """The same from a text; `file` is what messages call it.
 
@@ -113,6 +117,7 @@ def load_text(
         draft,
         report,
         local_addresses=local_addresses,
+        script_mistake=script_mistake,
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
     )
