@@ -1,4 +1,4 @@
-"""Two to four elections on one segment that loses, delays, partitions; nodes that stop, ail and freeze.
+"""Two to four elections on a segment that loses, delays, reorders, partitions; nodes stop, ail, freeze.
 
 Nothing here waits: time is a number and packets are a heap.  The invariants are
 what the pair promises: never two masters for longer than an advert takes, never
@@ -11,6 +11,7 @@ import heapq
 from ipaddress import IPv4Address
 from itertools import count
 from math import inf
+from random import Random
 
 import attrs
 import hypothesis.strategies as st
@@ -77,10 +78,14 @@ class World(RuleBasedStateMachine):
         super().__init__()
         self.now = 100.0
         self.delay = 0.0
+        """At most, for one packet."""
+        self.chance: Random | None = None
+        """Packets overtake each other; None: they all take as long."""
         self.lossy: st.DataObject | None = None
         self.nodes: list[Node] = []
         self.flying: list[tuple[float, int, Node, AdvertReceived]] = []
         self.order = count()
+        self.patience = 3
         self.disturbed_at = self.now
         self.masterless_since: dict[int, float] = {}
         self.contested_since: dict[int, float] = {}
@@ -109,7 +114,8 @@ class World(RuleBasedStateMachine):
         for node in self.nodes:
             reaches = node is not sender and node.side == sender.side and not isinstance(node.state, Fault)
             if reaches and not (self.lossy and self.lossy.draw(st.booleans(), label="lost")):
-                heapq.heappush(self.flying, (self.now + self.delay, next(self.order), node, advert))
+                delay = self.delay if self.chance is None else self.chance.uniform(0, self.delay)
+                heapq.heappush(self.flying, (self.now + delay, next(self.order), node, advert))
 
     def run_for(self, seconds: float) -> None:
         end = self.now + seconds
@@ -150,7 +156,8 @@ class World(RuleBasedStateMachine):
             able = [node for node in here if isinstance(node.state, Master | Backup)]
             if able and not masters:
                 since = self.masterless_since.setdefault(side, self.now)
-                bound = 4 * slowest + self.delay  # RFC 9568: three intervals, and a skew below one
+                # RFC 9568: three intervals (or as many as configured), and a skew below one.
+                bound = (self.patience + 1) * slowest + self.delay
                 assert self.lossy or self.now - since <= bound + EPSILON, f"no master for {self.now - since}"
             else:
                 self.masterless_since.pop(side, None)
@@ -172,6 +179,10 @@ class World(RuleBasedStateMachine):
         preempt=st.booleans(),
         preempt_delay=st.sampled_from([0.0, 0.0, 7.0]),
         delay=st.sampled_from([0.0, 0.0005, 0.004]),
+        chance=st.none() | st.integers(0, 1000).map(Random),
+        version=st.sampled_from([3, 3, 2]),
+        patience=st.sampled_from([3, 3, 2, 5]),
+        startup_delay=st.sampled_from([0.0, 0.0, 1.5]),
     )
     def build(
         self,
@@ -181,8 +192,16 @@ class World(RuleBasedStateMachine):
         preempt: bool,
         preempt_delay: float,
         delay: float,
+        chance: Random | None,
+        version: int,
+        patience: int,
+        startup_delay: float,
     ) -> None:
         self.delay = delay
+        self.chance = chance
+        self.patience = patience
+        if version == 2:
+            interval, slower = 1.0, False  # whole seconds, and the same for all
         for n, priority in enumerate(priorities):
             router = Router(
                 priority=priority,
@@ -190,6 +209,9 @@ class World(RuleBasedStateMachine):
                 advert_interval=interval * (3 if slower and n == 0 else 1),
                 preempt=preempt,
                 preempt_delay=preempt_delay,
+                version=version,
+                down_timer_adverts=patience,
+                startup_delay=startup_delay,
             )
             self.nodes.append(Node(router))
         for node in self.nodes:
@@ -293,7 +315,7 @@ class World(RuleBasedStateMachine):
                 self.deliver(node, Started())
         self.disturb()
         slowest = max(node.router.advert_interval for node in self.nodes)
-        self.run_for(7.0 + 9 * slowest)
+        self.run_for(10.0 + 3 * (self.patience + 1) * slowest)
         masters = [node for node in self.nodes if isinstance(node.state, Master)]
         assert len(masters) == 1
         if all(node.router.preempt for node in self.nodes):
@@ -301,5 +323,5 @@ class World(RuleBasedStateMachine):
             assert masters[0].router.effective_priority == best
 
 
-World.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+World.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
 test_world = World.TestCase
