@@ -277,7 +277,7 @@ class VirtualRouters:
             wanted = "IPv4" if instance.family == 4 else "IPv6 link-local"
             raise StartError(f"vrrp.{instance.name}: {instance.interface} has no {wanted} address of its own")
         with ExitStack() as stack:
-            segment = RawSegment(link, source, multicast=not instance.unicast_peers)
+            segment = RawSegment(link, source, multicast=instance.multicasts)
             stack.callback(segment.close)
             announcer = NeighbourAnnouncer(link)
             stack.callback(announcer.close)
@@ -312,5 +312,6 @@ def same_router(old: VrrpInstance, new: VrrpInstance) -> bool:
         and old.virtual_router_id == new.virtual_router_id
         and old.source_address == new.source_address
         and old.unicast_peers == new.unicast_peers
+        and old.multicasts == new.multicasts
         and {vip.ip for vip in old.addresses} == {vip.ip for vip in new.addresses}
     )

@@ -114,7 +114,9 @@ def _couple(one: Side, mine: VrrpInstance, other: Side, theirs: VrrpInstance) ->
 def _unicast(one: Side, mine: VrrpInstance, other: Side, theirs: VrrpInstance) -> None:
     """`theirs` must send to, and hear, `mine`."""
     path: Path = ("vrrp", theirs.name, "unicast_peers")
-    if mine.unicast_peers and not theirs.unicast_peers:
+    if mine.multicasts and theirs.multicasts:
+        pass  # peers named beside it are further ones
+    elif mine.unicast_peers and not theirs.unicast_peers:
         other.report.error(path, f"vrrp.{mine.name} in {one.file} is unicast, this one multicast")
     elif theirs.unicast_peers and mine.source_address not in (None, *theirs.unicast_peers):
         other.report.error(

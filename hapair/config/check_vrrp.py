@@ -59,6 +59,8 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
             (*path, "source_address"),
             f"{instance.source_address} is a VIP: it is somewhere else while this node is BACKUP",
         )
+    if not instance.multicasts and not instance.unicast_peers:
+        report.error((*path, "multicast"), "nobody would hear this node: name its unicast_peers")
     for i, peer in enumerate(instance.unicast_peers):
         here = (*path, "unicast_peers", i)
         if peer in vips:
@@ -98,7 +100,7 @@ def _family(instance: VrrpInstance, path: Path, report: Report) -> None:
             "in fe80::/10 (RFC 9568 section 5.2.9)",
         )
     source = instance.source_address
-    if source is not None and source.version == 6 and not source.is_link_local and not instance.unicast_peers:
+    if source is not None and source.version == 6 and not source.is_link_local and instance.multicasts:
         report.error(
             (*path, "source_address"),
             f"{source} is not link-local: multicast adverts come from fe80::/10",

@@ -160,7 +160,9 @@ class VrrpInstance:
     source_address: IPAddress | None = None
     """Source of adverts; by default the interface's first address (IPv6: link-local) that is not a VIP."""
     unicast_peers: tuple[IPAddress, ...] = ()
-    """Empty: multicast to 224.0.0.18 or ff02::12.  Otherwise adverts go to, and come from, these only."""
+    """Adverts go to each of these, and what comes to our own address must come from them."""
+    multicast: bool | None = None
+    """224.0.0.18 or ff02::12, beside the peers; None: when there are no peers."""
     checksum: ChecksumForm = ChecksumForm.AUTO
     garp_count: int = 5
     """Gratuitous ARPs for each address in a burst."""
@@ -184,6 +186,11 @@ class VrrpInstance:
     def family(self) -> int:
         """4 or 6."""
         return self.addresses[0].version
+
+    @property
+    def multicasts(self) -> bool:
+        """Whether adverts go to, and come from, the group of its family."""
+        return not self.unicast_peers if self.multicast is None else self.multicast
 
 
 @attrs.frozen

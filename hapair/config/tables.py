@@ -183,6 +183,7 @@ vrrp = table(
     preempt_delay=fields.delay,
     source_address=addresses.own,
     unicast_peers=array(addresses.own),
+    multicast=fields.boolean,
     checksum=fields.member(ChecksumForm),
     garp_count=fields.integer(1, 100),
     garp_delay=fields.delay,

@@ -34,6 +34,7 @@ class Adverts:
             instance.virtual_router_id,
             source,
             frozenset(instance.unicast_peers),
+            multicast=instance.multicasts,
             dialect=guard.dialect_of(instance),
         )
         self._form = instance.checksum
@@ -78,7 +79,7 @@ class Adverts:
                 form=self._form,
                 dialect=self._expected.dialect,
             )
-            for destination in self._instance.unicast_peers or (wire.group_of(self._source),)
+            for destination in guard.destinations(self._instance, self._source)
         }
 
     def plan(self, ifindex: int, addresses: tuple[IPInterface, ...]) -> guard.Plan:

@@ -48,7 +48,7 @@ def plan(
     addresses: tuple[IPInterface, ...],
     form: ChecksumForm,
 ) -> Plan:
-    """Return the plan: delete `addresses`, then a priority-0 advert to the group or every peer.
+    """Return the plan: delete `addresses`, then a priority-0 advert to the group and every peer.
 
     `addresses` may be more than the instance's, while they are being changed.
     """
@@ -70,9 +70,14 @@ def plan(
                     dialect=dialect_of(instance),
                 ),
             )
-            for destination in instance.unicast_peers or (wire.group_of(source),)
+            for destination in destinations(instance, source)
         ),
     )
+
+
+def destinations(instance: VrrpInstance, source: IPAddress) -> tuple[IPAddress, ...]:
+    """Return where each advert goes: the group, every unicast peer, or both."""
+    return (*((wire.group_of(source),) if instance.multicasts else ()), *instance.unicast_peers)
 
 
 def dialect_of(instance: VrrpInstance) -> wire.Dialect:

@@ -41,7 +41,7 @@ class Drop(Enum):
     """Why a packet is not a valid advert for us; the values name the counters."""
 
     DESTINATION = "destination"
-    """Neither the VRRP group (multicast) nor our own address (unicast)."""
+    """Neither the VRRP group (multicast) nor our own address (unicast), as far as we listen there."""
     LENGTH = "length"
     VRID = "vrid"
     """Another virtual router on the same segment: normal, and looked at first."""
@@ -96,7 +96,9 @@ class Expected:
     source: IPAddress
     """Its own primary address."""
     peers: frozenset[IPAddress] = frozenset()
-    """The only senders in unicast mode; empty for multicast."""
+    """The only senders of what comes to our own address; empty: nothing may come there."""
+    multicast: bool = True
+    """Whether anybody's adverts to the group are let in."""
     on_link: tuple[IPNetwork, ...] = ()
     """Networks of the interface; empty when they are not known, and then not checked."""
     dialect: Dialect = V3
@@ -181,15 +183,16 @@ def _misdirected(packet: Packet, expected: Expected) -> Drop | None:
     source = packet.source
     if packet.ttl != TTL:
         return Drop.TTL
-    if packet.destination != (expected.source if expected.peers else group_of(expected.source)):
+    to_group = expected.multicast and packet.destination == group_of(expected.source)
+    if not to_group and not (expected.peers and packet.destination == expected.source):
         return Drop.DESTINATION
     if source.is_multicast or source.is_loopback or source.is_unspecified or source == _BROADCAST:
         return Drop.SOURCE
-    if source.version == 6 and not expected.peers and not source.is_link_local:
+    if source.version == 6 and to_group and not source.is_link_local:
         return Drop.SOURCE
     if source == expected.source:
         return Drop.OWN_SOURCE
-    if expected.peers:
+    if not to_group:
         return None if source in expected.peers else Drop.NOT_A_PEER
     if expected.on_link and not any(source in network for network in expected.on_link):
         return Drop.OFF_LINK

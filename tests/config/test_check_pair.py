@@ -90,6 +90,12 @@ def test_the_pair_of_the_examples_fits():
         ("unicast_peers = ['192.0.2.12']", "", "b: error: vrrp.web.unicast_peers", "this one multicast"),
         ("", "unicast_peers = ['192.0.2.11']", "a: error: vrrp.web.unicast_peers", "this one multicast"),
         (
+            "unicast_peers = ['192.0.2.12']\nmulticast = false",
+            "multicast = true",
+            "b: error: vrrp.web.unicast_peers",
+            "this one multicast",
+        ),
+        (
             "source_address = '192.0.2.11'\nunicast_peers = ['192.0.2.12']",
             "unicast_peers = ['192.0.2.13']",
             "b: error: vrrp.web.unicast_peers",

@@ -210,13 +210,17 @@ def test_the_checksums_are_to_each_others_liking(stage):
     assert not hapair.said("dropped a packet")
 
 
-def test_unicast_peers_elect_one_master(stage):
+@pytest.mark.parametrize("more", [(), ("multicast=True",)], ids=["unicast", "mixed"])
+def test_unicast_peers_elect_one_master(stage, more):
     keepalived = stage.keepalived(
         100, extra="unicast_src_ip 192.0.2.2\n    unicast_peer {\n        192.0.2.1\n    }"
     )
     keepalived.wait_for("Entering MASTER STATE")
-    stage.hapair(200, "unicast_peers=('192.0.2.2',)")
+    hapair = stage.hapair(200, "unicast_peers=('192.0.2.2',)", *more)
     stage.wait_for_holders(ours=True, theirs=False)
+    hapair.signal(signal.SIGKILL)
+    stage.wait_for_holders(ours=False, theirs=True)
+    assert not hapair.said("dropped a packet")
 
 
 @pytest.mark.parametrize("password", [None, "secret12"])

@@ -46,7 +46,7 @@ async def main(instance: VrrpInstance, guard_timeout: float) -> None:
             source=source,
             link=link,
             addresses=addresses,
-            segment=RawSegment(link, source, multicast=not instance.unicast_peers),
+            segment=RawSegment(link, source, multicast=instance.multicasts),
             announcer=NeighbourAnnouncer(link),
             gate=LoggedGate(),
             guard=guard,

@@ -21,7 +21,7 @@ from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
 from hapair.vrrp.tracking import WELL, Verdict
 
-A, B = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+A, B, C = (IPv4Address(f"192.0.2.{n}") for n in (1, 2, 3))
 VIP, SECOND = IPv4Interface("192.0.2.100/24"), IPv4Interface("192.0.2.101/24")
 WEB = VrrpInstance("web", "eth0", 51, (VIP,), priority=100)
 SKEW = 156 / 256
@@ -49,7 +49,7 @@ class Node:
     def __init__(self, segment: FakeWire, source: IPv4Address, instance: VrrpInstance = WEB) -> None:
         self.link = FakeLink(instance.interface)
         self.addresses = FakeAddresses(self.link, IPv4Interface(f"{source}/24"))
-        self.segment: FakeSegment = segment.attach(self.link, source, multicast=not instance.unicast_peers)
+        self.segment: FakeSegment = segment.attach(self.link, source, multicast=instance.multicasts)
         self.announcer = FakeAnnouncer()
         self.gate = RecordedGate(self.addresses)
         self.guard = FakeGuard()
@@ -460,6 +460,19 @@ async def test_unicast_peers_elect_one_master(segment, autojump_clock):
         await trio.sleep(10)
         assert (low.state, high.state) == (RouterState.BACKUP, RouterState.MASTER)
         assert {destination for _, destination, _ in high.segment.sent} == {A}
+
+
+async def test_beside_the_group_a_unicast_peer_takes_part(segment, autojump_clock):
+    """A mixed master between one that hears the group only and one that hears its peer only."""
+    mixed = Node(segment, A, attrs.evolve(WEB, priority=200, unicast_peers=(C,), multicast=True))
+    beside = Node(segment, B)
+    distant = Node(segment, C, attrs.evolve(WEB, unicast_peers=(A,)))
+    async with running(mixed, beside, distant):
+        await trio.sleep(10)
+        states = [node.state for node in (mixed, beside, distant)]
+        assert states == [RouterState.MASTER, RouterState.BACKUP, RouterState.BACKUP]
+        assert [destination for _, destination, _ in mixed.segment.sent[-2:]] == [wire.GROUP, C]
+        assert {packet[16:20] for packet in mixed.guard.plans["web"].packets} == {wire.GROUP.packed, C.packed}
 
 
 async def test_transitions_are_logged_in_keepaliveds_words_with_their_cause(segment, autojump_clock, caplog):

@@ -22,7 +22,8 @@ VIP = IPv4Address("10.99.0.100")
 OURS = Expected(vrid=51, source=US, on_link=(IPv4Network("10.99.0.0/24"),))
 V2 = wire.Dialect(2, 1.0)
 V2_PASS = wire.Dialect(2, 1.0, b"secret12")
-UNICAST = Expected(vrid=51, source=US, peers=frozenset({PEER}))
+UNICAST = Expected(vrid=51, source=US, peers=frozenset({PEER}), multicast=False)
+MIXED = attrs.evolve(OURS, peers=frozenset({PEER}))
 
 CASES = json.loads((Path(__file__).parent / "adverts.json").read_text())["cases"]
 REASONS = {
@@ -122,6 +123,16 @@ def test_only_a_configured_peer_is_heard_in_unicast_mode():
 
 def test_multicast_is_not_heard_in_unicast_mode():
     assert wire.decode(received(advert()), UNICAST) is Drop.DESTINATION
+
+
+def test_beside_unicast_peers_the_group_is_heard_from_any_neighbour():
+    """The peers are an allow-list for what comes to our own address alone."""
+    stranger = IPv4Address("10.99.0.66")
+    to_group = received(advert(source=stranger), stranger)
+    assert isinstance(wire.decode(to_group, MIXED), Advert)
+    to_us = received(advert(source=stranger, destination=US), stranger, US)
+    assert wire.decode(to_us, MIXED) is Drop.NOT_A_PEER
+    assert isinstance(wire.decode(received(advert(destination=US), PEER, US), MIXED), Advert)
 
 
 @pytest.mark.parametrize("source", ["0.0.0.0", "255.255.255.255", "127.0.0.1", "224.0.0.18"])
