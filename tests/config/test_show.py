@@ -92,7 +92,7 @@ SERVER = st.fixed_dictionaries(
 VRRP = st.fixed_dictionaries(
     {"interface": st.just("eth0"), "virtual_router_id": st.just(7), "addresses": st.just(["192.0.2.1/24"])},
     optional={
-        "priority": st.integers(1, 254),
+        "priority": st.integers(2, 253),  # at the ends of 1..254 a weight could move nothing: an error
         "advert_interval": st.integers(1, 4095).map(lambda centiseconds: centiseconds * 10),
         "state": st.sampled_from(["MASTER", "BACKUP"]),
         "startup_delay": DURATIONS,
@@ -101,6 +101,7 @@ VRRP = st.fixed_dictionaries(
         "preempt_delay": DURATIONS,
         "source_address": st.just("192.0.2.2"),
         "unicast_peers": st.just(["192.0.2.3"]),
+        "multicast": st.just(True),
         "checksum": st.sampled_from(["auto", "pseudo", "rfc9568"]),
         "garp_count": st.integers(1, 100),
         "garp_delay": st.just(0) | DURATIONS,
