@@ -24,7 +24,8 @@ class SyncGroups:
     def adopt(self, groups: Mapping[str, SyncGroup]) -> set[str]:
         """Follow a configuration; returns the instances whose group is another one now."""
         new = {name: group for group in groups.values() for name in group.instances}
-        moved = {name for name in new.keys() | self._groups.keys() if new.get(name) != self._groups.get(name)}
+        old = self._groups
+        moved = {name for name in new.keys() | old.keys() if _bond(new.get(name)) != _bond(old.get(name))}
         self._groups = new
         return moved
 
@@ -49,6 +50,11 @@ class SyncGroups:
         for name, event in decide(group.name, members):
             if name in self._routers:
                 self._routers[name].tell_group(event)
+
+
+def _bond(group: SyncGroup | None) -> tuple[str, tuple[str, ...]] | None:
+    """What members share; whom the group notifies is nothing to them."""
+    return (group.name, group.instances) if group is not None else None
 
 
 _ABSENT = Member(master=False, ready=False, fit=True, held=False)

@@ -116,7 +116,8 @@ class Node:
         try:
             self._script_account = account(self.config.node.script_user, self.config.node.user)
         except StartError as error:
-            if any(commands_of(instance) for instance in self.config.vrrp.values()):
+            instances, groups = self.config.vrrp.values(), self.config.sync_groups.values()
+            if any(map(commands_of, instances)) or any(map(commands_of, groups)):
                 raise
             self._no_account = str(error)  # a reload may bring scripts: told when one should run
 

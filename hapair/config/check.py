@@ -74,7 +74,9 @@ def cross_check(
     """
     check_vrrp.check(draft.vrrp, draft.node, report)
     check_sync_group.check(draft.sync_groups, draft.vrrp, draft.instance_names, report)
-    check_notify.check(draft.vrrp, draft.node, draft.email, report, script_mistake, mails=draft.mails)
+    check_notify.check(
+        draft.vrrp, draft.sync_groups, draft.node, draft.email, report, script_mistake, mails=draft.mails
+    )
     for name, backend in draft.backends.items():
         check_backend.check(name, backend, report)
     _tracks(draft, report)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
-from hapair.config.model import Email, Node, VrrpInstance
+from hapair.config.locate import Path
+from hapair.config.model import Email, Node, SyncGroup, VrrpInstance
 from hapair.config.report import Report
 
 ScriptMistake = Callable[[str, Node], tuple[str, str] | None]
@@ -16,6 +17,7 @@ HOOKS = ("notify", "notify_master", "notify_backup", "notify_fault", "notify_sto
 
 def check(
     instances: Mapping[str, VrrpInstance],
+    groups: Mapping[str, SyncGroup],
     node: Node | None,
     email: Email | None,
     report: Report,
@@ -24,8 +26,10 @@ def check(
     mails: bool,
 ) -> None:
     """Report what cannot work; `mails` tells whether there is an [email] at all."""
-    for name, instance in instances.items():
-        path = ("vrrp", name)
+    hooked: list[tuple[Path, VrrpInstance | SyncGroup]] = []
+    hooked += [(("vrrp", name), instance) for name, instance in instances.items()]
+    hooked += [(("sync_group", name), group) for name, group in groups.items()]
+    for path, instance in hooked:
         if instance.smtp_alert and not mails:
             report.error((*path, "smtp_alert"), "there is no [email] that says where mail goes")
         hooks = [hook for hook in HOOKS if getattr(instance, hook)]
@@ -45,7 +49,7 @@ def check(
             ("node", "script_user"),
             f"we become {node.user} and can become nobody else afterwards: scripts run as {node.user}, too",
         )
-    alerts = not instances or any(instance.smtp_alert for instance in instances.values())
+    alerts = not instances or any(one.smtp_alert for _, one in hooked)
     if email is not None and not email.smtp_alert_checker and not alerts:
         report.warning(
             ("email",), "no mail is ever sent: neither smtp_alert nor smtp_alert_checker", at_key=True

@@ -199,6 +199,14 @@ class SyncGroup:
 
     name: str
     instances: tuple[str, ...]
+    notify: tuple[str, ...] = ()
+    """As an instance's, for what all of them have entered."""
+    notify_master: tuple[str, ...] = ()
+    notify_backup: tuple[str, ...] = ()
+    notify_fault: tuple[str, ...] = ()
+    notify_stop: tuple[str, ...] = ()
+    notify_timeout: float = 10.0
+    smtp_alert: bool = False
 
 
 @attrs.frozen

@@ -192,7 +192,13 @@ vrrp = table(
     **tables_notify.hooks,
 )
 
-sync_group = table(SyncGroup, rename=OWN_NAME, name=fields.name, instances=array(fields.name, at_least=1))
+sync_group = table(
+    SyncGroup,
+    rename=OWN_NAME,
+    name=fields.name,
+    instances=array(fields.name, at_least=1),
+    **tables_notify.hooks,
+)
 
 check = table(
     CheckTable,

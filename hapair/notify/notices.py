@@ -17,7 +17,7 @@ from enum import Enum
 
 import attrs
 
-from hapair.config.model import Email, VrrpInstance
+from hapair.config.model import Email, SyncGroup, VrrpInstance
 from hapair.vrrp.reports import (
     DuplicateMaster,
     DuplicateMasterGone,
@@ -52,7 +52,7 @@ class Notice:
     state: str
     """MASTER, BACKUP, FAULT or STOP."""
     priority: int
-    """Effective priority."""
+    """Effective priority; 0 of a group, as keepalived says it."""
     cause: str = ""
 
 
@@ -75,8 +75,19 @@ def notice_of(transition: Transition) -> Notice:
     )
 
 
-def commands_of(instance: VrrpInstance) -> tuple[tuple[str, ...], ...]:
-    """Every command that an instance may ever run, without what it is given."""
+def group_notice(group: SyncGroup, states: Mapping[str, str], last: str, cause: str) -> Notice | None:
+    """What to tell of a group when one of its members has moved: only a state that all have entered.
+
+    `states` are what instances were last told to be in, `last` what the group was.
+    """
+    entered = {states.get(member, "") for member in group.instances}
+    if len(entered) > 1 or entered <= {"", last}:
+        return None
+    return Notice(Kind.GROUP, group.name, entered.pop(), 0, cause)
+
+
+def commands_of(instance: VrrpInstance | SyncGroup) -> tuple[tuple[str, ...], ...]:
+    """Every command that an instance or a group may ever run, without what it is given."""
     all_ = (
         instance.notify,
         instance.notify_master,
@@ -87,7 +98,7 @@ def commands_of(instance: VrrpInstance) -> tuple[tuple[str, ...], ...]:
     return tuple(words for words in all_ if words)
 
 
-def commands(notice: Notice, instance: VrrpInstance) -> tuple[tuple[str, ...], ...]:
+def commands(notice: Notice, instance: VrrpInstance | SyncGroup) -> tuple[tuple[str, ...], ...]:
     """The command lines for a notice, in their order: the state's own script, then the general one.
 
     keepalived starts both at once; here the general one waits for the other.  Only
@@ -112,9 +123,12 @@ def state_mail(email: Email, node: str, notice: Notice, at: datetime) -> EmailMe
     """The mail about a state; None for STOP, of which keepalived sends none either."""
     if notice.state == "STOP":
         return None
-    what = "VRRP Instance" if notice.kind is Kind.INSTANCE else "VRRP Group"
-    owning = "now" if notice.state == "MASTER" else "no longer"
-    body = f"=> {what} is {owning} owning VRRP VIPs <=\n\nCause: {notice.cause}\n"
+    if notice.kind is Kind.GROUP:
+        what, now = "VRRP Group", f"All VRRP group instances are now in {notice.state} state"
+    else:
+        what = "VRRP Instance"
+        now = f"{what} is {'now' if notice.state == 'MASTER' else 'no longer'} owning VRRP VIPs"
+    body = f"=> {now} <=\n\nCause: {notice.cause}\n"
     return _mail(email, f"[{node}] {what} {notice.name} - Entering {notice.state} state", body, at)
 
 

@@ -16,11 +16,11 @@ from typing import NoReturn
 import attrs
 import trio
 
-from hapair.config.model import Email, NodeConfig
+from hapair.config.model import Email, NodeConfig, SyncGroup, VrrpInstance
 from hapair.notify import mail, notices
 from hapair.notify.event_file import EventFile, StandardOutput
 from hapair.notify.fifo import NotifyFifo
-from hapair.notify.notices import Notice, ServerChange
+from hapair.notify.notices import Kind, Notice, ServerChange
 from hapair.notify.outbox import Outbox
 from hapair.vrrp.reports import Report, Transition
 
@@ -61,8 +61,13 @@ class Notifications:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._node = config.node.name
-        self._instances = dict(config.vrrp)
+        self._hooks: dict[tuple[Kind, str], VrrpInstance | SyncGroup] = {}
+        self._groups = config.sync_groups
+        self._states: dict[str, str] = {}
+        """What each instance was last told to be in."""
+        self._group_states: dict[str, str] = {}
         self._email = config.email
+        self.adopt(config)
         self._run_command = run_command
         self._send_mail = send_mail
         self._clock = clock
@@ -72,7 +77,7 @@ class Notifications:
         self._rotated = False
         self._disk_well = True
         self._nursery: trio.Nursery | None = None
-        self._errands: dict[str, Outbox[_Errand]] = {}
+        self._errands: dict[tuple[Kind, str], Outbox[_Errand]] = {}
         self._mails = Outbox("mail", MAX_MAILS, self._deliver_mail)
         self._mails_failed = 0
         self._events_failed = 0
@@ -123,7 +128,9 @@ class Notifications:
 
     def adopt(self, config: NodeConfig) -> None:
         """Follow a reload; instances that leave are still known, because they have yet to stop."""
-        self._instances |= config.vrrp
+        self._hooks |= {(Kind.INSTANCE, name): instance for name, instance in config.vrrp.items()}
+        self._hooks |= {(Kind.GROUP, name): group for name, group in config.sync_groups.items()}
+        self._groups = config.sync_groups
         self._email = config.email
 
     def reopen(self) -> None:
@@ -134,7 +141,9 @@ class Notifications:
         """A router says that something happened to it."""
         self._log(notices.record(report))
         if isinstance(report, Transition):
-            self._announce(notices.notice_of(report))
+            notice = notices.notice_of(report)
+            self._announce(notice)
+            self._member_moved(notice)
 
     def server_changed(self, change: ServerChange) -> None:
         """A server went up or down."""
@@ -158,23 +167,34 @@ class Notifications:
     def _announce(self, notice: Notice) -> None:
         if self._fifo is not None:
             self._fifo.write(notices.fifo_line(notice))
-        instance = self._instances.get(notice.name)
-        if instance is None:
+        hooks = self._hooks.get((notice.kind, notice.name))
+        if hooks is None:
             return
-        commands = notices.commands(notice, instance)
+        commands = notices.commands(notice, hooks)
         if commands:
-            self._errand(instance.name, _Errand(commands, instance.notify_timeout))
-        if instance.smtp_alert and self._email is not None:
+            self._errand(notice, _Errand(commands, hooks.notify_timeout))
+        if hooks.smtp_alert and self._email is not None:
             message = notices.state_mail(self._email, self._node, notice, self._clock())
             if message is not None:
                 self._mails.put(message)
 
-    def _errand(self, name: str, errand: _Errand) -> None:
-        outbox = self._errands.get(name)
+    def _member_moved(self, member: Notice) -> None:
+        self._states[member.name] = member.state
+        for group in self._groups.values():
+            if member.name in group.instances:
+                last = self._group_states.get(group.name, "")
+                notice = notices.group_notice(group, self._states, last, member.cause)
+                if notice is not None:
+                    self._group_states[group.name] = notice.state
+                    self._announce(notice)
+
+    def _errand(self, notice: Notice, errand: _Errand) -> None:
+        whose = notice.kind, notice.name
+        outbox = self._errands.get(whose)
         if outbox is None:
             if self._nursery is None:
                 return  # all is over, or has not begun: nobody is left to run it
-            outbox = self._errands[name] = Outbox(f"scripts of vrrp.{name}", MAX_SCRIPTS, self._run_errand)
+            outbox = self._errands[whose] = Outbox(f"scripts of {notice.name}", MAX_SCRIPTS, self._run_errand)
             self._nursery.start_soon(outbox.run)
         outbox.put(errand)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Interface
 
+import attrs
 import pytest
 import trio
 
@@ -144,3 +145,9 @@ def test_a_reload_names_whose_group_is_another():
     assert groups.adopt({"edge": GROUP}) == set()
     assert groups.adopt({"edge": SyncGroup("edge", ("out", "in", "more"))}) == {"out", "in", "more"}
     assert groups.adopt({}) == {"out", "in", "more"}
+
+
+def test_whom_a_group_notifies_moves_nobody():
+    groups = SyncGroups()
+    groups.adopt({"edge": GROUP})
+    assert groups.adopt({"edge": attrs.evolve(GROUP, notify=("/any",), smtp_alert=True)}) == set()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapair.config.model import Email, VrrpInstance
+from hapair.config.model import Email, SyncGroup, VrrpInstance
 from hapair.notify.notices import (
     Kind,
     Notice,
@@ -19,6 +19,7 @@ from hapair.notify.notices import (
     commands,
     event_line,
     fifo_line,
+    group_notice,
     notice_of,
     record,
     server_mail,
@@ -164,3 +165,20 @@ def test_whatever_the_cause_it_stays_in_the_body_of_a_mail(cause):
     read = message_from_bytes(sent.as_bytes(), policy=policy.default)
     assert read.keys() == sent.keys()
     assert read["Subject"] == "[lb-a] Server b/s - DOWN"
+
+
+EDGE = SyncGroup("edge", ("web", "inside"))
+
+
+def test_a_group_is_told_a_state_when_all_have_entered_it_and_once():
+    assert group_notice(EDGE, {"web": "MASTER"}, "", "c") is None
+    assert group_notice(EDGE, {"web": "MASTER", "inside": "BACKUP"}, "BACKUP", "c") is None
+    notice = group_notice(EDGE, {"web": "MASTER", "inside": "MASTER", "other": "FAULT"}, "BACKUP", "c")
+    assert notice == Notice(Kind.GROUP, "edge", "MASTER", 0, "c")
+    assert group_notice(EDGE, {"web": "MASTER", "inside": "MASTER"}, "MASTER", "c") is None
+
+
+def test_mail_about_a_group_has_keepaliveds_words():
+    sent = state_mail(EMAIL, "lb-a", Notice(Kind.GROUP, "edge", "FAULT", 0, "why"), AT)
+    assert sent["Subject"] == "[lb-a] VRRP Group edge - Entering FAULT state"
+    assert sent.get_content().splitlines()[0] == "=> All VRRP group instances are now in FAULT state <="

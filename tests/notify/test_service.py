@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from hapair.config.model import Email, Node, NodeConfig, VrrpInstance
+from hapair.config.model import Email, Node, NodeConfig, SyncGroup, VrrpInstance
 from hapair.notify.mail import RefusedError
 from hapair.notify.notices import ServerChange
 from hapair.notify.service import MAIL_RETRIES, MAX_SCRIPTS, Notifications
@@ -167,6 +167,23 @@ async def test_a_reload_gives_other_scripts_and_who_leaves_is_still_told_to_stop
         "/any INSTANCE web STOP 100",
         "/other INSTANCE db MASTER 100",
         "/stop",
+    ]
+
+
+async def test_a_group_is_told_after_the_last_of_its_instances(told, autojump_clock):
+    group = SyncGroup("edge", ("web", "db"), notify=("/group",), notify_master=("/group-master",))
+    async with telling(told) as notifications:
+        config = NodeConfig(Node("lb-a"), vrrp={"db": DB}, sync_groups={"edge": group})
+        notifications.adopt(config)
+        for state in (BACKUP, MASTER, INITIALIZE):
+            for name in ("web", "db"):
+                notifications.report(to(state, name))
+        await notifications.finish()
+    assert [line for line in told.lines() if line.startswith("/group")] == [
+        "/group GROUP edge BACKUP 0",
+        "/group-master",
+        "/group GROUP edge MASTER 0",
+        "/group GROUP edge STOP 0",
     ]
 
 
