@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,30 @@ vrrp_instance web {{
 }}
 """
 
+KEEPALIVED_GROUP = """
+vrrp_sync_group edge {{
+    group {{
+        web
+        db
+    }}
+    notify "{directory}/any general"
+    notify_master "{directory}/own master one"
+    notify_backup "{directory}/own backup"
+    notify_fault "{directory}/own fault"
+    notify_stop "{directory}/own stop"
+}}
+vrrp_instance db {{
+    state BACKUP
+    interface eth0
+    virtual_router_id 52
+    priority 150
+    advert_int 0.1
+    virtual_ipaddress {{
+        192.0.2.101/24 dev eth0
+    }}
+}}
+"""
+
 HAPAIR = """
 [node]
 name = "lb-a"
@@ -50,6 +75,23 @@ virtual_router_id = 51
 priority = 150
 advert_interval = "100ms"
 addresses = ["{vip}"]
+notify = ["{directory}/any", "general"]
+notify_master = ["{directory}/own", "master", "one"]
+notify_backup = ["{directory}/own", "backup"]
+notify_fault = ["{directory}/own", "fault"]
+notify_stop = ["{directory}/own", "stop"]
+"""
+
+HAPAIR_GROUP = """
+[vrrp.db]
+interface = "eth0"
+virtual_router_id = 52
+priority = 150
+advert_interval = "100ms"
+addresses = ["192.0.2.101/24"]
+
+[sync_group.edge]
+instances = ["web", "db"]
 notify = ["{directory}/any", "general"]
 notify_master = ["{directory}/own", "master", "one"]
 notify_backup = ["{directory}/own", "backup"]
@@ -86,8 +128,8 @@ class Side:
     def heard(self, name: str) -> list[str]:
         return Path(f"{self.directory / name}.heard").read_text().splitlines()
 
-    def wait_for(self, *states: str) -> None:
-        expected = [f"[general][INSTANCE][web][{state}][150]" for state in states]
+    def wait_for(self, who: str, *states: str) -> None:
+        expected = [f"[general]{who.format(state)}" for state in states]
         wait_for(lambda: self.heard("any") == expected, what=f"{states} at {self.program.lines[-8:]}")
 
     def fifo(self) -> list[str]:
@@ -101,34 +143,63 @@ class Side:
         os.close(self._reader)
 
 
-def test_scripts_and_fifo_hear_the_same_words_in_the_same_order(tmp_path):
+def hooks_removed(configuration: str) -> str:
+    return "".join(
+        line for line in configuration.splitlines(keepends=True) if "/own" not in line and "/any" not in line
+    )
+
+
+@contextmanager
+def both(tmp_path, ours: str, theirs: str):
     with pair() as (a, a_peer), pair() as (b, b_peer):
-        ours = Side(tmp_path / "ours", a, a_peer, HAPAIR, sys.executable, "-m", "hapair", "run", "{path}")
-        theirs = Side(
-            tmp_path / "theirs",
-            b,
-            b_peer,
-            KEEPALIVED,
-            *"keepalived --dont-fork --log-console --log-detail --vrrp --use-file={path}".split(),
-            "--pid={path}.pid",
-            "--vrrp_pid={path}.vrrp",
-        )
-        sides = (ours, theirs)
+        sides = []
         try:
-            for side in sides:
-                side.wait_for("BACKUP", "MASTER")
-                side.wire("down")
-                side.wait_for("BACKUP", "MASTER", "FAULT")
-                side.wire("up")
-                side.wait_for("BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER")
-                side.program.signal(signal.SIGTERM)
-                side.program.process.wait(10)
-                side.wait_for("BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER", "STOP")
-            wait_for(lambda: len(theirs.heard("own")) == 6)  # keepalived does not wait for its scripts
-            assert ours.heard("own") == theirs.heard("own")
-            assert ours.heard("any") == theirs.heard("any")
-            assert ours.fifo() == theirs.fifo()
-            assert (tmp_path / "ours" / "events").read_text().count('"event": "transition"') == 6
+            command = (sys.executable, "-m", "hapair", "run", "{path}")
+            sides.append(Side(tmp_path / "ours", a, a_peer, ours, *command))
+            command = (
+                *"keepalived --dont-fork --log-console --log-detail --vrrp --use-file={path}".split(),
+                "--pid={path}.pid",
+                "--vrrp_pid={path}.vrrp",
+            )
+            sides.append(Side(tmp_path / "theirs", b, b_peer, theirs, *command))
+            yield sides
         finally:
             for side in sides:
                 side.close()
+
+
+def live_through_everything(side: Side, who: str) -> None:
+    """Alone on the wire, then without it, with it again, and to the end."""
+    side.wait_for(who, "BACKUP", "MASTER")
+    side.wire("down")
+    side.wait_for(who, "BACKUP", "MASTER", "FAULT")
+    side.wire("up")
+    side.wait_for(who, "BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER")
+    side.program.signal(signal.SIGTERM)
+    side.program.process.wait(10)
+    side.wait_for(who, "BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER", "STOP")
+
+
+def test_scripts_and_fifo_hear_the_same_words_in_the_same_order(tmp_path):
+    with both(tmp_path, HAPAIR, KEEPALIVED) as (ours, theirs):
+        for side in (ours, theirs):
+            live_through_everything(side, "[INSTANCE][web][{}][150]")
+        wait_for(lambda: len(theirs.heard("own")) == 6)  # keepalived does not wait for its scripts
+        assert ours.heard("own") == theirs.heard("own")
+        assert ours.heard("any") == theirs.heard("any")
+        assert ours.fifo() == theirs.fifo()
+        assert (tmp_path / "ours" / "events").read_text().count('"event": "transition"') == 6
+
+
+def test_a_sync_groups_scripts_and_fifo_lines_are_the_same(tmp_path):
+    ours, theirs = hooks_removed(HAPAIR) + HAPAIR_GROUP, hooks_removed(KEEPALIVED) + KEEPALIVED_GROUP
+    with both(tmp_path, ours, theirs) as (ours, theirs):
+        for side in (ours, theirs):
+            live_through_everything(side, "[GROUP][edge][{}][0]")
+        wait_for(lambda: len(theirs.heard("own")) == 6)
+        assert ours.heard("own") == theirs.heard("own")
+        lines, other_lines = ours.fifo(), theirs.fifo()
+        groups = [line for line in other_lines if line.startswith("GROUP")]
+        assert len(groups) == 6
+        assert [line for line in lines if line.startswith("GROUP")] == groups
+        assert sorted(lines) == sorted(other_lines)  # which instance is first may differ
