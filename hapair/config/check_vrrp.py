@@ -110,9 +110,14 @@ def _family(instance: VrrpInstance, path: Path, report: Report) -> None:
 def _weights(instance: VrrpInstance, path: Path, report: Report) -> None:
     """Weights that move nothing: what is decidable without the peer's file."""
     found = reach(instance)
-    if not found.weighted or instance.priority == OWNER:
+    if not found.weighted:
         return
-    if found.failing == found.well:
+    if instance.priority == OWNER:
+        report.error(
+            (*path, "track"),
+            'weights do not concern the address owner: use priority = 254, or "weight 0" or "yield"',
+        )
+    elif found.failing == found.well:
         report.error(
             (*path, "track"),
             f"these weights move nothing: the effective priority is {found.well}, whatever fails "
