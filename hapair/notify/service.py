@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from functools import partial
 from typing import NoReturn
 
 import attrs
@@ -149,7 +150,7 @@ class Notifications:
         """A server went up or down."""
         self._log(notices.record(change))
         if self._email is not None and self._email.smtp_alert_checker:
-            self._mails.put(notices.server_mail(self._email, self._node, change, self._clock()))
+            self._mails.put(partial(notices.server_mail, self._email, self._node, change, self._clock()))
 
     def node_event(self, event: str, cause: str) -> None:
         """Something happened to the node as a whole: a reload, its start, its stop."""
@@ -174,9 +175,7 @@ class Notifications:
         if commands:
             self._errand(notice, _Errand(commands, hooks.notify_timeout))
         if hooks.smtp_alert and self._email is not None:
-            message = notices.state_mail(self._email, self._node, notice, self._clock())
-            if message is not None:
-                self._mails.put(message)
+            self._mails.put(partial(notices.state_mail, self._email, self._node, notice, self._clock()))
 
     def _member_moved(self, member: Notice) -> None:
         self._states[member.name] = member.state
@@ -204,7 +203,11 @@ class Notifications:
             if problem:
                 logger.warning("%s: %s", " ".join(command), problem)
 
-    async def _deliver_mail(self, message: EmailMessage) -> None:
+    async def _deliver_mail(self, compose: Callable[[], EmailMessage | None]) -> None:
+        # In a thread, too: it takes more than a millisecond, and the first time some eighty.
+        message = await trio.to_thread.run_sync(compose)
+        if message is None:
+            return
         for delay in (*MAIL_RETRIES, None):
             email = self._email
             if email is None:
