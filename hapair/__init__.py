@@ -11,6 +11,7 @@ rules       ACLs in HAProxy's words, compiled to closures at load
 proxy       the pure machines of the data plane: sessions, backends, queues
 dataplane   their sockets: one batched epoll loop
 kernel      netlink, raw sockets, gratuitous ARP; and a fake kernel for tests
+doctor      examines host and segment: facts -> findings with a remedy
 app         puts everything together under one nursery
 cli         the commands
 """

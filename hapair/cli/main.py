@@ -63,6 +63,26 @@ def run(file: Path) -> None:
     raise SystemExit(run_node(file))
 
 
+@main.command()
+@_FILE
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 600),
+    default=4.0,
+    show_default=True,
+    help="How long to listen; some three advert intervals at least.",
+)
+def doctor(file: Path, seconds: float) -> None:
+    """Examine host and network for the node that FILE (node.toml) describes, running or not.
+
+    Listens for foreign adverts, asks who has the VIPs, pings unicast peers; looks at interfaces,
+    firewall, permissions and limits.  Changes nothing.  The exit code is 1 with a problem.
+    """
+    from hapair.cli.doctor import doctor as run_doctor
+
+    raise SystemExit(run_doctor(file, seconds))
+
+
 @main.group()
 def vrrp() -> None:
     """Look at VRRP on the wire."""

@@ -92,7 +92,7 @@ class NetlinkAddresses:
         try:
             with _translated(f"list the addresses of {self._link.name}"):
                 return [
-                    _interface(message)
+                    interface_of(message)
                     for family in _FAMILIES.values()
                     for message in self._route.get_addr(index=self._link.index, family=family)
                 ]
@@ -114,7 +114,8 @@ class NetlinkAddresses:
         )
 
 
-def _interface(message: Any) -> IPInterface:
+def interface_of(message: Any) -> IPInterface:
+    """The address that an RTM_NEWADDR message tells of."""
     local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")  # IPv6 has only the latter
     return ip_interface((local, message["prefixlen"]))
 
