@@ -36,7 +36,7 @@ async def apply(node: Node, config: NodeConfig) -> str:
         logger.warning("%s changed: that takes effect at the next start", key)
     node.plane.commit(prepared, gate_addresses(config))
     node.config = config
-    node.health.replace(node.check_plans(config))
+    node.watch(config)
     node.notifications.adopt(config)
     node.tracking.adopt(sharing_tracks(config.vrrp, config.sync_groups.values()))
     node.tell_states()

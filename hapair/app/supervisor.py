@@ -74,6 +74,7 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                 await serving.start(node.routers.run, node.config)
                 await serving.start(node.plane.run)
                 await serving.start(node.health.run)
+                await serving.start(node.trackers.run)
                 await serving.start(node.serve_api)
                 _calm_garbage_collection()
                 confine(node.config.node.chroot)

@@ -19,6 +19,7 @@ from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.app.limits import reserve_descriptors
 from hapair.app.sync_groups import SyncGroups
+from hapair.app.trackers import PINGS, interfaces, ping_plan, pings, watched
 from hapair.app.tracking import Tracking
 from hapair.config.groups import sharing_tracks
 from hapair.dataplane.service import DataPlane, gate_addresses
@@ -34,6 +35,8 @@ from hapair.kernel.script_safety import Account, account
 from hapair.kernel.scripts import Script, run_script
 from hapair.notify.notices import ServerChange, commands_of
 from hapair.notify.service import Notifications
+from hapair.track.findings import Found
+from hapair.track.service import TrackerService
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
 
@@ -65,6 +68,7 @@ class Node:
         self.plane = DataPlane(config.node.maxconn, sink, self._statistics)
         self.health = HealthService(self._server_checked)
         self.tracking = Tracking(self.health)
+        self.trackers = TrackerService(self.tracking.tracked, self._run_command)
         self.notifications = Notifications(config, self._run_command)
         self.routers = VirtualRouters(
             self.plane, self.tracking, guard_timeout(config), self.notifications.report
@@ -81,7 +85,14 @@ class Node:
                 plan = plan_for(backend, server)
                 if plan is not None:
                     plans[ServerKey(backend.name, server.name)] = plan
+        for tracker in pings(config):
+            plans[ServerKey(PINGS, tracker.name)] = ping_plan(tracker)
         return plans
+
+    def watch(self, config: NodeConfig) -> None:
+        """Look after everything that some router tracks."""
+        self.health.replace(self.check_plans(config))
+        self.trackers.replace(watched(config), interfaces(config))
 
     def start(self) -> None:
         """Acquire what needs root or can fail, before we become another user and before anybody is told.
@@ -93,10 +104,14 @@ class Node:
         self.notifications.open(self.config)
         self._find_script_account()
         self.plane.commit(self.plane.prepare(self.config), gate_addresses(self.config))
-        self.health.replace(self.check_plans(self.config))
+        self.watch(self.config)
         self.tell_tracking()
 
     def _server_checked(self, key: ServerKey, verdict: Verdict) -> None:
+        if key.backend == PINGS:
+            why = "" if verdict.up else f"does not answer: {verdict.outcome.description}"
+            self.tracking.tracked("ping", key.server, Found(verdict.up, why))
+            return
         # Every verdict, not only a change: after a reload the two may have started from different states.
         changed = self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
         if changed:
@@ -109,6 +124,8 @@ class Node:
     def tell_states(self) -> None:
         """Let servers that a reload made anew know what their checks said last."""
         for key, verdict in self.health.states().items():
+            if key.backend == PINGS:
+                continue
             self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
         self.tell_tracking()
 
@@ -117,7 +134,8 @@ class Node:
             self._script_account = account(self.config.node.script_user, self.config.node.user)
         except StartError as error:
             instances, groups = self.config.vrrp.values(), self.config.sync_groups.values()
-            if any(map(commands_of, instances)) or any(map(commands_of, groups)):
+            scripts = any(kind == "script" for kind, _ in self.config.trackers)
+            if scripts or any(map(commands_of, instances)) or any(map(commands_of, groups)):
                 raise
             self._no_account = str(error)  # a reload may bring scripts: told when one should run
 

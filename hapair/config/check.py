@@ -14,7 +14,7 @@ from math import inf
 
 import attrs
 
-from hapair.config import check_backend, check_notify, check_sync_group, check_vrrp
+from hapair.config import check_backend, check_notify, check_sync_group, check_track, check_vrrp
 from hapair.config.fields import suggestion
 from hapair.config.locate import Path
 from hapair.config.model import (
@@ -27,6 +27,7 @@ from hapair.config.model import (
     Node,
     SyncGroup,
     Track,
+    Tracker,
     VrrpInstance,
 )
 from hapair.config.problems import dotted, quoted
@@ -54,7 +55,9 @@ class Draft:
     sync_groups: Mapping[str, SyncGroup] = attrs.field(factory=dict)
     instance_names: frozenset[str] = frozenset()
     """Also those with a mistake in them."""
-    trackers: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    trackers: Mapping[tuple[str, str], Tracker] = attrs.field(factory=dict)
+    tracker_names: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    """Those that are written, by kind."""
     """Kind -> the names of the tables [track_KIND.NAME], all of them."""
 
 
@@ -74,6 +77,7 @@ def cross_check(
     """
     check_vrrp.check(draft.vrrp, draft.node, report)
     check_sync_group.check(draft.sync_groups, draft.vrrp, draft.instance_names, report)
+    check_track.check(draft.trackers, draft.vrrp, draft.node, report, script_mistake)
     check_notify.check(
         draft.vrrp, draft.sync_groups, draft.node, draft.email, report, script_mistake, mails=draft.mails
     )
@@ -113,8 +117,8 @@ def check_track_exists(track: Track, path: Path, draft: Draft, report: Report) -
     """Whoever tracks something means one that there is; an interface may come and go."""
     if track.kind == "backend":
         check_exists(track.name, path, draft, report)
-    else:
-        known = draft.trackers.get(track.kind, frozenset())
+    elif track.kind != "interface":
+        known = draft.tracker_names.get(track.kind, frozenset())
         if track.name not in known:
             report.error(
                 path, f"there is no track_{track.kind} {quoted(track.name)}{suggestion(track.name, known)}"

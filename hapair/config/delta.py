@@ -26,6 +26,7 @@ class Names:
 class Delta:
     vrrp: Names
     sync_groups: Names
+    trackers: Names
     frontends: Names
     backends: Names
     restart_keys: tuple[str, ...]
@@ -40,6 +41,7 @@ class Delta:
             for section, names in (
                 ("vrrp", self.vrrp),
                 ("sync_group", self.sync_groups),
+                ("tracker", self.trackers),
                 ("frontend", self.frontends),
                 ("backend", self.backends),
             )
@@ -56,6 +58,7 @@ def delta(old: NodeConfig, new: NodeConfig) -> Delta:
     return Delta(
         vrrp=_names(old.vrrp, new.vrrp),
         sync_groups=_names(old.sync_groups, new.sync_groups),
+        trackers=_names(_dotted(old.trackers), _dotted(new.trackers)),
         frontends=_names(old.frontends, new.frontends),
         backends=_names(old.backends, new.backends),
         restart_keys=(
@@ -67,6 +70,10 @@ def delta(old: NodeConfig, new: NodeConfig) -> Delta:
             *(("email",) if old.email != new.email else ()),
         ),
     )
+
+
+def _dotted(trackers: Mapping[tuple[str, str], object]) -> dict[str, object]:
+    return {f"{kind}.{name}": tracker for (kind, name), tracker in trackers.items()}
 
 
 def _names(old: Mapping[str, object], new: Mapping[str, object]) -> Names:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import attrs
 from cattrs.errors import ClassValidationError, IterableValidationError
 
-from hapair.config import check_broken, resolve, tables, tables_notify
+from hapair.config import check_broken, resolve, tables, tables_notify, tables_track
 from hapair.config.check import AclMistake, ConditionMistake, Draft, cross_check
 from hapair.config.check_notify import ScriptMistake
 from hapair.config.expand import expand
@@ -32,7 +32,11 @@ from hapair.errors import ConfigError
 
 T = TypeVar("T")
 
-SECTIONS = ("node", "api", "email", "vrrp", "sync_group", "defaults", "frontend", "backend")
+SECTIONS = (
+    *("node", "api", "email", "vrrp", "sync_group"),
+    *(f"track_{kind}" for kind in tables_track.PARSERS),
+    *("defaults", "frontend", "backend"),
+)
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _KEYS = re.compile(r"\('.*'\)|\('.*',\)")
@@ -133,6 +137,7 @@ def load_text(
         draft.frontends,
         draft.backends,
         sync_groups=draft.sync_groups,
+        trackers=draft.trackers,
     )
     return Loaded(config, report.warnings, text)
 
@@ -185,20 +190,29 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
     frontends = _read_named(tables.frontend, tree, "frontend", report)
     backends = _read_named(tables.backend, tree, "backend", report)
     maxconn = node.maxconn if node is not None else 0
-    written = tree.get("backend")
-    instances = tree.get("vrrp")
     return Draft(
         node=node,
         api=api if isinstance(api, Api) else None,
         email=email,
         mails="email" in tree,
         vrrp=_read_named(tables.vrrp, tree, "vrrp", report),
-        instance_names=frozenset(instances) if isinstance(instances, dict) else frozenset(),
+        instance_names=_names(tree.get("vrrp")),
         sync_groups=_read_named(tables.sync_group, tree, "sync_group", report),
+        trackers={
+            (kind, name): tracker
+            for kind, parser in tables_track.PARSERS.items()
+            for name, tracker in _read_named(parser, tree, f"track_{kind}", report).items()
+        },
+        tracker_names={kind: _names(tree.get(f"track_{kind}")) for kind in tables_track.PARSERS},
         frontends=_resolved(frontends, lambda n, one, d: resolve.frontend(n, one, d, maxconn), defaults),
         backends=_resolved(backends, resolve.backend, defaults),
-        backend_names=frozenset(written) if isinstance(written, dict) else frozenset(),
+        backend_names=_names(tree.get("backend")),
     )
+
+
+def _names(section: object) -> frozenset[str]:
+    """Of its tables, whether or not they can be read."""
+    return frozenset(section) if isinstance(section, dict) else frozenset()
 
 
 def _resolved(

@@ -134,6 +134,58 @@ class Track:
 
 
 @attrs.frozen
+class TrackScript:
+    """A program that tells by its exit code whether all is well."""
+
+    name: str
+    script: tuple[str, ...]
+    """Words of the command; run as `node.script_user`."""
+    interval: float = 1.0
+    """Seconds between the end of one run and the next."""
+    timeout: float | None = None
+    """Seconds for one run; None: `interval`."""
+    rise: int = 1
+    fall: int = 1
+
+
+@attrs.frozen
+class TrackPing:
+    """An address that must answer ICMP echo, such as the gateway."""
+
+    name: str
+    address: IPAddress
+    interval: float = 1.0
+    timeout: float | None = None
+    """Seconds for an answer; None: `interval`."""
+    rise: int = 2
+    fall: int = 3
+
+
+@attrs.frozen
+class TrackFile:
+    """A file with one number, which is multiplied by the track's weight (keepalived's track_file)."""
+
+    name: str
+    file: str
+    interval: float = 1.0
+    """Seconds between two looks at it."""
+
+
+@attrs.frozen
+class TrackProcess:
+    """Processes of one name, of which `quorum` must run."""
+
+    name: str
+    process: str
+    """As in /proc/PID/comm."""
+    quorum: int = 1
+    interval: float = 1.0
+
+
+Tracker = TrackScript | TrackPing | TrackFile | TrackProcess
+
+
+@attrs.frozen
 class VrrpInstance:
     name: str
     interface: str
@@ -363,3 +415,5 @@ class NodeConfig:
     frontends: Mapping[str, Frontend] = attrs.field(factory=dict)
     backends: Mapping[str, Backend] = attrs.field(factory=dict)
     sync_groups: Mapping[str, SyncGroup] = attrs.field(factory=dict)
+    trackers: Mapping[tuple[str, str], Tracker] = attrs.field(factory=dict)
+    """(kind, name) -> what `track = ["KIND.NAME"]` means."""

@@ -33,7 +33,7 @@ _CLIENT_TIMEOUTS = ("http_request", "client", "http_keep_alive")
 _SERVER_TIMEOUTS = ("connect", "server", "check", "queue")
 _DURATIONS = frozenset(
     "hard_stop_after guard_timeout advert_interval startup_delay preempt_delay garp_delay garp_refresh "
-    "inter fastinter downinter notify_timeout timeout".split()
+    "inter fastinter downinter notify_timeout timeout interval".split()
 )
 """Fields that are seconds, beside the timeouts."""
 
@@ -45,6 +45,8 @@ def show(config: NodeConfig) -> str:
     tree["sync_group"] = {
         name: _plain(group, without=("name",)) for name, group in config.sync_groups.items()
     }
+    for (kind, name), tracker in config.trackers.items():
+        tree.setdefault(f"track_{kind}", {})[name] = _plain(tracker, without=("name",))
     tree["frontend"] = {name: _frontend(frontend) for name, frontend in config.frontends.items()}
     tree["backend"] = {name: _backend(backend) for name, backend in config.backends.items()}
     if config.email is not None:

@@ -25,7 +25,7 @@ from hapair.config.tracks import DEFAULT_WEIGHTS, HEAVIEST, track, written
         ("script.chk weight 10", Track("script", "chk", weight=10)),
         ("script.chk weight +10", Track("script", "chk", weight=10)),
         ("ping.gw  weight  -30  reverse", Track("ping", "gw", weight=-30, reverse=True)),
-        ("route.r weight 0 reverse", Track("route", "r", weight=0, reverse=True)),
+        ("ping.r weight 0 reverse", Track("ping", "r", weight=0, reverse=True)),
         ("file.f", Track("file", "f", weight=1)),
         ("process.p weight 253", Track("process", "p", weight=253)),
     ],
