@@ -118,7 +118,10 @@ class Commands:
     def _status(self) -> str:
         config = self._plane.config
         assert config is not None, "the socket is served by a node that was started"
-        return json.dumps(report(config, self._routers(), self.table(), self._now())) + "\n"
+        return (
+            json.dumps(report(config, self._routers(), self.table(), self._now(), self._plane.open_gates))
+            + "\n"
+        )
 
     def _vrrp(self) -> str:
         lines = ["# instance state priority effective_priority transitions cause"]

@@ -17,23 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hapair.api.stats import Row
-    from hapair.config.model import NodeConfig
+    from hapair.config.model import IPAddress, NodeConfig
     from hapair.vrrp.status import RouterStatus
 
 
 def report(
-    config: NodeConfig, routers: Iterable[RouterStatus], table: Sequence[Row], now: float
+    config: NodeConfig,
+    routers: Iterable[RouterStatus],
+    table: Sequence[Row],
+    now: float,
+    open_gates: frozenset[IPAddress],
 ) -> dict[str, Any]:
     """Return what JSON can carry; ages in seconds, `now` in the routers' time."""
     return {
         "node": config.node.name,
         "version": __version__,
-        "vrrp": [_router(config, router, now) for router in routers],
+        "vrrp": [_router(config, router, now, open_gates) for router in routers],
         "servers": [_server(row) for row in table if row["type"] not in (FRONTEND, BACKEND)],
     }
 
 
-def _router(config: NodeConfig, router: RouterStatus, now: float) -> dict[str, Any]:
+def _router(
+    config: NodeConfig, router: RouterStatus, now: float, open_gates: frozenset[IPAddress]
+) -> dict[str, Any]:
     found = attrs.asdict(router, recurse=False)
     peer = router.peer
     found |= {
@@ -55,6 +61,7 @@ def _router(config: NodeConfig, router: RouterStatus, now: float) -> dict[str, A
             "virtual_router_id": instance.virtual_router_id,
             "version": instance.version,
             "addresses": [str(address) for address in instance.addresses],
+            "gates": {str(address): address.ip in open_gates for address in instance.addresses},
         }
     return found
 

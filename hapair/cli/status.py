@@ -122,7 +122,7 @@ def _table(title: str, *columns: str) -> Table:
 def _routers(report: dict[str, Any]) -> Table:
     table = _table(
         f"{report['node']}, hapair {report['version']}",
-        "instance", "state", "since", "priority", "addresses", "peer", "last transition",
+        "instance", "state", "since", "priority", "addresses, gate", "peer", "last transition",
     )  # fmt: skip
     for router in report["vrrp"]:
         base, effective = router["priority"], router["effective_priority"]
@@ -132,7 +132,7 @@ def _routers(report: dict[str, Any]) -> Table:
             _coloured(router["state"]),
             age(router["since"]),
             str(base) if base == effective else f"{effective} (of {base})",
-            "\n".join(router.get("addresses", ())),
+            "\n".join(_gate(router, address) for address in router.get("addresses", ())),
             f"{peer['address']} priority {peer['priority']}, {age(peer['heard'])} ago"
             if peer
             else "none heard",
@@ -141,12 +141,17 @@ def _routers(report: dict[str, Any]) -> Table:
     return table
 
 
+def _gate(router: dict[str, Any], address: str) -> str:
+    """An address, and whether connections to it are accepted here."""
+    return f"{address} {'[green]open[/]' if router['gates'][address] else 'closed'}"
+
+
 def _details(router: dict[str, Any]) -> str:
     parts = [f"{router['adverts_sent']} adverts sent", f"{router['adverts_received']} received"]
     parts += [f"{count} dropped ({reason})" for reason, count in sorted(router["drops"].items())]
     if router.get("duplicate_master_seconds"):
         parts.append(f"two masters for {router['duplicate_master_seconds']:.1f} s")
-    parts.append(f"{router['transitions']} transitions")
+    parts.append(f"{router['transitions']} transition{'s' * (router['transitions'] != 1)}")
     why = f"\n  {router['why']}" if router["why"] else ""
     return escape(f"  {router['name']}: {', '.join(parts)}{why}")
 

@@ -202,6 +202,11 @@ class DataPlane:
                     client.close()
         self.reactor.end_turn()
 
+    @property
+    def open_gates(self) -> frozenset[IPAddress]:
+        """The VIPs on which connections are accepted now."""
+        return frozenset() if self._stopping else frozenset(self._open_gates)
+
     def _apply_gates(self) -> None:
         for listener in self.listeners.values():
             self._apply_gate(listener)

@@ -29,24 +29,35 @@ STATUS = RouterStatus(
 )
 
 
+NONE_OPEN: frozenset = frozenset()
+
+
+def test_each_address_tells_whether_its_gate_is_open():
+    two = attrs.evolve(INSTANCE, addresses=(*INSTANCE.addresses, IPv4Interface("192.0.2.101/24")))
+    config = attrs.evolve(CONFIG, vrrp={"web": two})
+    (router,) = report(config, [STATUS], [], 100.0, frozenset({IPv4Address("192.0.2.101")}))["vrrp"]
+    assert router["gates"] == {"192.0.2.100/24": False, "192.0.2.101/24": True}
+
+
 def test_moments_become_ages_and_addresses_text():
-    (router,) = report(CONFIG, [STATUS], [], 100.0)["vrrp"]
+    (router,) = report(CONFIG, [STATUS], [], 100.0, NONE_OPEN)["vrrp"]
     assert router["state"] == "BACKUP"
     assert router["since"] == 10.0
     assert router["peer"] == {"address": "192.0.2.12", "priority": 100, "interval": 0.1, "heard": 0.05}
     assert router["addresses"] == ["192.0.2.100/24"]
+    assert router["gates"] == {"192.0.2.100/24": False}
     assert (router["interface"], router["virtual_router_id"], router["version"]) == ("eth0", 51, 3)
 
 
 def test_no_field_of_a_router_is_forgotten_and_all_can_be_written_as_json():
-    (router,) = report(CONFIG, [STATUS], [], 100.0)["vrrp"]
+    (router,) = report(CONFIG, [STATUS], [], 100.0, NONE_OPEN)["vrrp"]
     assert router.keys() >= set(attrs.fields_dict(RouterStatus))
     assert json.loads(json.dumps(router)) == router
 
 
 def test_a_router_that_a_reload_is_taking_away_is_still_shown():
     gone = attrs.evolve(STATUS, name="gone", peer=None)
-    (router,) = report(CONFIG, [gone], [], 100.0)["vrrp"]
+    (router,) = report(CONFIG, [gone], [], 100.0, NONE_OPEN)["vrrp"]
     assert router["peer"] is None
     assert "addresses" not in router
 

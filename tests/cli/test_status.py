@@ -28,6 +28,7 @@ ROUTER = {
     "adverts_received": 3,
     "drops": {"ttl": 2},
     "addresses": ["192.0.2.100/24"],
+    "gates": {"192.0.2.100/24": True},
 }
 SERVER = {
     "backend": "web",
@@ -74,7 +75,15 @@ def run(*words: object) -> tuple[int, str, str]:
 def test_people_see_who_is_master_and_what_the_servers_do(node):
     code, out, _ = run("--socket", node(json.dumps(REPORT)))
     assert code == 0
-    for words in ("lb-a", "MASTER", "12.3s", "150", "192.0.2.12 priority 100, 0.4s ago", "2 dropped (ttl)"):
+    for words in (
+        "lb-a",
+        "MASTER",
+        "12.3s",
+        "150",
+        "192.0.2.100/24 open",
+        "192.0.2.12 priority 100, 0.4s ago",
+        "2 dropped (ttl)",
+    ):
         assert words in out
     assert "Layer7 check passed [/200]" in out, "not taken for markup"
 
@@ -84,6 +93,13 @@ def test_a_priority_that_is_not_the_configured_one_is_explained(node):
     _, out, _ = run("--socket", node(json.dumps(REPORT | {"vrrp": [router]})))
     assert "1 (of 150)" in out
     assert "backend web has 0 usable servers, needs 1" in out
+
+
+def test_a_backup_says_that_its_gate_is_closed(node):
+    router = ROUTER | {"state": "BACKUP", "gates": {"192.0.2.100/24": False}, "transitions": 1}
+    _, out, _ = run("--socket", node(json.dumps(REPORT | {"vrrp": [router]})))
+    assert "192.0.2.100/24 closed" in out
+    assert "1 transition\n" in out
 
 
 def test_programs_get_json(node):

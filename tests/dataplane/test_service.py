@@ -141,11 +141,14 @@ async def test_a_server_that_ends_and_then_resets_does_not_keep_its_client_talki
 async def test_a_gated_address_refuses_until_its_gate_opens_and_again_when_it_closes() -> None:
     async with origin(answering(delay=5)) as web, running(config(web.server()), gated=(LOOP,)) as node:
         assert await refused(node.port)
+        assert node.plane.open_gates == frozenset()
         node.plane.open_gate([LOOP])
+        assert node.plane.open_gates == {LOOP}
         async with await connect(node.port) as busy, await connect(node.port) as idle:
             await busy.send(GET)
             await web.asked.wait()
             node.plane.close_gate([LOOP])
+            assert node.plane.open_gates == frozenset()
             assert await refused(node.port)
             with pytest.raises(trio.BrokenResourceError):
                 await busy.stream.receive_some(1)
