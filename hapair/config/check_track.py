@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hapair.config.check_notify import ScriptMistake
-from hapair.config.model import Node, Tracker, TrackScript, VrrpInstance
+from hapair.config.model import Node, Tracker, TrackRoute, TrackScript, VrrpInstance
 from hapair.config.report import Report
+
+
+def _of_one_family(route: TrackRoute) -> bool:
+    return route.via is None or route.via.version == route.destination.version
 
 
 def check(
@@ -22,6 +26,8 @@ def check(
         path = (f"track_{kind}", name)
         if instances and (kind, name) not in tracked:
             report.warning(path, f'no router has track = ["{kind}.{name}"]: it is not watched', at_key=True)
+        if isinstance(tracker, TrackRoute) and not _of_one_family(tracker):
+            report.error((*path, "via"), f"{tracker.via} is no gateway to {tracker.destination}")
         if not isinstance(tracker, TrackScript) or node is None:
             continue
         if node.chroot is not None:

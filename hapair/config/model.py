@@ -182,7 +182,18 @@ class TrackProcess:
     interval: float = 1.0
 
 
-Tracker = TrackScript | TrackPing | TrackFile | TrackProcess
+@attrs.frozen
+class TrackRoute:
+    """A route that must be in the main table, by any gateway and interface that are not named."""
+
+    name: str
+    destination: IPNetwork
+    via: IPAddress | None = None
+    dev: str | None = None
+    interval: float = 1.0
+
+
+Tracker = TrackScript | TrackPing | TrackFile | TrackProcess | TrackRoute
 
 
 @attrs.frozen

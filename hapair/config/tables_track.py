@@ -6,9 +6,15 @@ from typing import Any
 
 from hapair.config import addresses, fields
 from hapair.config.fields import matching
-from hapair.config.model import TrackFile, TrackPing, TrackProcess, TrackScript
+from hapair.config.model import IPNetwork, TrackFile, TrackPing, TrackProcess, TrackRoute, TrackScript
 from hapair.config.shape import OWN_NAME, Parser, table
 from hapair.config.tables_notify import command
+
+
+def destination(value: object) -> IPNetwork:
+    """A network; "default" is that of IPv4, "::/0" is IPv6's."""
+    return addresses.cidr("0.0.0.0/0" if value == "default" else value)
+
 
 PARSERS: dict[str, Parser[Any]] = {
     "script": table(
@@ -40,6 +46,15 @@ PARSERS: dict[str, Parser[Any]] = {
         name=fields.name,
         process=matching(r"[^\x00/]{1,15}", "the name of a process: up to 15 characters, no slash"),
         quorum=fields.positive,
+        interval=fields.interval,
+    ),
+    "route": table(
+        TrackRoute,
+        rename=OWN_NAME,
+        name=fields.name,
+        destination=destination,
+        via=addresses.own,
+        dev=fields.interface,
         interval=fields.interval,
     ),
 }

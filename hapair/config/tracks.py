@@ -19,6 +19,7 @@ DEFAULT_WEIGHTS: dict[str, int | None] = {
     "file": 1,
     "process": 0,
     "ping": 0,
+    "route": 0,
 }
 """Kind -> the weight of a track that names none: None yields, 0 is FAULT; a file's value counts as it is."""
 

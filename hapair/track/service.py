@@ -15,16 +15,16 @@ from typing import NoReturn
 import attrs
 import trio
 
-from hapair.config.model import TrackFile, TrackProcess, TrackScript
+from hapair.config.model import TrackFile, TrackProcess, TrackRoute, TrackScript
 from hapair.health import rise_fall
 from hapair.kernel.links import Links
-from hapair.track.findings import Found, file_says, processes_say
+from hapair.track.findings import Found, Route, file_says, ipv4_routes, ipv6_routes, processes_say, routes_say
 
 logger = logging.getLogger("hapair.track")
 
 Key = tuple[str, str]
 """Kind and name."""
-Watched = TrackScript | TrackFile | TrackProcess
+Watched = TrackScript | TrackFile | TrackProcess | TrackRoute
 
 MAX_FILE = 64
 """Bytes of a tracked file that are looked at."""
@@ -103,6 +103,8 @@ class TrackerService:
                     await self._file(key, file)
                 case TrackProcess() as process:
                     await self._process(key, process)
+                case TrackRoute() as route:
+                    await self._route(key, route)
 
     def _found(self, key: Key, found: Found) -> None:
         if self._known.get(key) == found:
@@ -161,6 +163,23 @@ class TrackerService:
             )
             self._found(key, processes_say(running, process.process, process.quorum))
             await trio.sleep(process.interval)
+
+    async def _route(self, key: Key, route: TrackRoute) -> None:
+        while True:
+            routes = await trio.to_thread.run_sync(
+                _routes, self._proc, route.destination.version, abandon_on_cancel=True, limiter=self._threads
+            )
+            self._found(key, routes_say(routes, route))
+            await trio.sleep(route.interval)
+
+
+def _routes(proc: Path, version: int) -> list[Route]:
+    """The routes of the main table; none when the kernel has no such family."""
+    name, parse = ("route", ipv4_routes) if version == 4 else ("ipv6_route", ipv6_routes)
+    try:
+        return parse((proc / "net" / name).read_text())
+    except FileNotFoundError:
+        return []
 
 
 def _read(path: Path) -> Found | str:

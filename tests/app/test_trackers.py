@@ -31,6 +31,10 @@ fall = 2
 [track_file.f]
 file = "{folder}/number"
 interval = "50ms"
+[track_route.up]
+destination = "203.0.113.0/24"
+via = "192.0.2.2"
+interval = "50ms"
 [track_file.unused]
 file = "{folder}/unused"
 [vrrp.web]
@@ -39,7 +43,7 @@ virtual_router_id = 51
 priority = 150
 advert_interval = "100ms"
 addresses = ["192.0.2.100/24"]
-track = ["interface.eth9", "ping.gw weight -30", "script.chk weight -20", "file.f"]
+track = ["interface.eth9", "ping.gw weight -30", "script.chk weight -20", "file.f", "route.up weight -10"]
 """
 
 
@@ -49,7 +53,7 @@ def text(folder: Path) -> str:
 
 def test_only_what_a_router_tracks_is_watched(tmp_path):
     config = load_text(text(tmp_path), "node.toml", {}).config
-    assert watched(config).keys() == {("script", "chk"), ("file", "f")}
+    assert watched(config).keys() == {("script", "chk"), ("file", "f"), ("route", "up")}
     assert interfaces(config) == {"eth9"}
     (ping,) = pings(config)
     assert (ping_plan(ping).kind, ping_plan(ping).host) == (CheckKind.ICMP, "192.0.2.2")
@@ -70,11 +74,11 @@ def test_every_kind_of_tracker_moves_the_priority_or_stops_the_router(tmp_path):
         try:
             program.wait_for("Entering MASTER STATE")
             (tmp_path / "number").write_text("-7\n")
-            program.wait_for("to 143: file f says -7 (-7)")
+            program.wait_for("from 140 to 133: file f says -7 (-7)")
             (tmp_path / "healthy").unlink()
-            program.wait_for("from 143 to 123")
+            program.wait_for("from 133 to 113")
             gateway.run("ip", "address", "del", "192.0.2.2/24", "dev", "eth0")
-            program.wait_for("from 123 to 93")
+            program.wait_for("from 113 to 83")
             node.run("ip", "link", "set", "there", "down")
             program.wait_for("Entering FAULT STATE")
             assert program.said("interface eth9 is down (FAULT)")
@@ -83,7 +87,8 @@ def test_every_kind_of_tracker_moves_the_priority_or_stops_the_router(tmp_path):
             gateway.run("ip", "address", "add", "192.0.2.2/24", "dev", "eth0")
             (tmp_path / "healthy").touch()
             (tmp_path / "number").unlink()
-            program.wait_for(" to 150: what it tracks is well again", times=2)
+            node.run("ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.2")
+            program.wait_for(" to 150: what it tracks is well again")
             assert not program.said("Traceback")
         finally:
             program.close()
