@@ -65,11 +65,13 @@ def _snooping(route: Any, link: Any) -> str:
 
 
 def sysctl(name: str, absent: int | None = None) -> int | None:
-    """Return a number below /proc/sys; `absent` when this kernel does not have it."""
+    """Return a number below /proc/sys; `absent` when this kernel does not have it, None when it is hidden."""
     try:
         return int(Path("/proc/sys", name).read_text())
     except FileNotFoundError:
         return absent
+    except PermissionError:
+        return None
 
 
 def capabilities() -> frozenset[str]:
