@@ -24,7 +24,7 @@ def interface(instance: VrrpInstance, facts: Facts) -> list[Finding]:
             )
         ]
     findings = [*_link(about, found), *_addresses(about, instance, found), *_sysctls(about, instance, found)]
-    if not instance.unicast_peers:
+    if instance.multicasts:
         findings += _multicast(about, found)
     findings += _firewall(about, instance, facts)
     return findings or [ok(about, f"{found.name} is up, with an address beside the VIPs'")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from hapair.config.model import IPAddress, VrrpInstance
 from hapair.doctor.facts import Facts
@@ -25,27 +26,30 @@ def segment(instance: VrrpInstance, facts: Facts) -> list[Finding]:
         if sighting.vrid == instance.virtual_router_id and sighting.source.version == instance.family
     ]
     others = [sighting for sighting in adverts if not sighting.outgoing]
-    latest = {sighting.source: sighting for sighting in others}
+    by_source: dict[IPAddress, list[Sighting]] = {}
+    for sighting in others:
+        by_source.setdefault(sighting.source, []).append(sighting)
     findings: list[Finding] = []
-    for sighting in latest.values():
-        findings += _other(about, instance, sighting)
+    for theirs in by_source.values():
+        findings += _other(about, instance, theirs)
     findings += _masters(about, adverts)
     findings += _claims(about, instance, facts, others)
     findings += _leftovers(about, instance, facts, ours=len(adverts) > len(others))
-    findings += _peers(about, instance, facts, latest)
-    if not latest:
+    findings += _peers(about, instance, facts, by_source.keys())
+    if not by_source:
         findings.append(_silence(about, instance, facts))
     return findings
 
 
-def _other(about: str, instance: VrrpInstance, other: Sighting) -> list[Finding]:
-    """Judge one foreign router with our id; well when it could be our peer."""
+def _other(about: str, instance: VrrpInstance, theirs: Sequence[Sighting]) -> list[Finding]:
+    """Judge one foreign router with our id by its adverts; well when it could be our peer."""
+    other = theirs[-1]
     who = f"{other.source} ({other.mac or 'no MAC'})"
     vrid = instance.virtual_router_id
     ours = {vip.ip for vip in instance.addresses}
-    theirs = set(other.addresses)
+    its = set(other.addresses)
     listed = ", ".join(map(str, other.addresses)) or "no address"
-    if theirs and not theirs & ours:
+    if its and not its & ours:
         return [
             problem(
                 about,
@@ -55,7 +59,7 @@ def _other(about: str, instance: VrrpInstance, other: Sighting) -> list[Finding]
             )
         ]
     findings = []
-    if theirs != ours:
+    if its != ours:
         findings.append(
             problem(
                 about,
@@ -85,7 +89,7 @@ def _other(about: str, instance: VrrpInstance, other: Sighting) -> list[Finding]
         return findings
     findings += _timing(about, who, instance, other)
     findings += _secrets(about, who, instance, other)
-    findings += _delivery(about, who, instance, other)
+    findings += _delivery(about, who, instance, theirs)
     if other.priority == instance.priority:
         findings.append(
             note(
@@ -124,19 +128,24 @@ def _secrets(about: str, who: str, instance: VrrpInstance, other: Sighting) -> l
     return []
 
 
-def _delivery(about: str, who: str, instance: VrrpInstance, other: Sighting) -> list[Finding]:
-    peers = instance.unicast_peers
-    if other.multicast and peers:
-        what = f"{who} sends to the multicast group, this node to unicast peers"
-        remedy = "unicast_peers on both (keepalived: unicast_peer), or on none"
-    elif not other.multicast and not peers:
-        what = f"{who} sends to {other.destination}, this node to the multicast group"
-        remedy = f'unicast_peers = ["{other.source}"] here, or multicast there'
-    elif peers and other.source not in peers:
-        what, remedy = f"{who} is not in unicast_peers", f'add "{other.source}", or choose another id'
-    else:
+def _delivery(about: str, who: str, instance: VrrpInstance, theirs: Sequence[Sighting]) -> list[Finding]:
+    """Judge how another one sends: to the group, to us, or both, of which one is enough."""
+    if any(_let_in(instance, sighting) for sighting in theirs):
         return []
+    last = theirs[-1]
+    if last.multicast:
+        what = f"{who} sends to the multicast group, this node to unicast peers"
+        remedy = "unicast_peers on both (keepalived: unicast_peer), or multicast = true here"
+    elif not instance.unicast_peers:
+        what = f"{who} sends to {last.destination}, this node to the multicast group"
+        remedy = f'unicast_peers = ["{last.source}"] here, or multicast there'
+    else:
+        what, remedy = f"{who} is not in unicast_peers", f'add "{last.source}", or choose another id'
     return [problem(about, what, "such adverts are dropped: both become MASTER", remedy)]
+
+
+def _let_in(instance: VrrpInstance, other: Sighting) -> bool:
+    return instance.multicasts if other.multicast else other.source in instance.unicast_peers
 
 
 def _masters(about: str, adverts: Sequence[Sighting]) -> list[Finding]:
@@ -201,9 +210,7 @@ def _leftovers(about: str, instance: VrrpInstance, facts: Facts, *, ours: bool) 
     ]
 
 
-def _peers(
-    about: str, instance: VrrpInstance, facts: Facts, latest: dict[IPAddress, Sighting]
-) -> list[Finding]:
+def _peers(about: str, instance: VrrpInstance, facts: Facts, heard: AbstractSet[IPAddress]) -> list[Finding]:
     return [
         problem(
             about,
@@ -214,7 +221,7 @@ def _peers(
         if peer in facts.silent_peers
         else ok(about, f"peer {peer} answers")
         for peer in instance.unicast_peers
-        if peer not in latest and peer in (*facts.silent_peers, *facts.answering_peers)
+        if peer not in heard and peer in (*facts.silent_peers, *facts.answering_peers)
     ]
 
 

@@ -196,6 +196,19 @@ def test_a_virtual_mac_answers_for_its_own_router():
     assert said(Level.PROBLEM, NODE, facts) == []
 
 
+def test_a_node_that_sends_both_ways_suits_those_that_hear_one():
+    both = heard(advert(), advert(destination=A))
+    for config in (NODE, instance(unicast_peers=(B,)), instance(unicast_peers=(B,), multicast=True)):
+        assert said(Level.PROBLEM, config, both) == []
+
+
+def test_multicast_beside_peers_needs_the_flag_and_lets_anybody_in():
+    mixed = instance(unicast_peers=(C,), multicast=True)
+    assert said(Level.PROBLEM, mixed, heard(advert())) == []
+    assert said(Level.PROBLEM, mixed, eth0(multicast=False)) == ["eth0 has no MULTICAST flag"]
+    assert said(Level.PROBLEM, instance(unicast_peers=(C,)), eth0(multicast=False)) == []
+
+
 def test_a_peer_that_sends_adverts_need_not_answer_pings():
     facts = heard(advert(destination=A), silent_peers=(B,))
     assert said(Level.PROBLEM, instance(unicast_peers=(B,)), facts) == []
