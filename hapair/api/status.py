@@ -60,8 +60,8 @@ def _router(
             "interface": instance.interface,
             "virtual_router_id": instance.virtual_router_id,
             "version": instance.version,
-            "addresses": [str(address) for address in instance.addresses],
-            "gates": {str(address): address.ip in open_gates for address in instance.addresses},
+            "addresses": [str(address) for address in instance.held],
+            "gates": {str(address): address.ip in open_gates for address in instance.held},
         }
     return found
 

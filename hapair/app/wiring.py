@@ -291,7 +291,7 @@ class VirtualRouters:
         if not link.index:
             raise StartError(f"vrrp.{instance.name}: there is no interface {instance.interface}")
         addresses = NetlinkAddresses(self._route, link)
-        source = instance.source_address or addresses.first(instance.family, besides=instance.addresses)
+        source = instance.source_address or addresses.first(instance.family, besides=instance.held)
         if source is None:
             wanted = "IPv4" if instance.family == 4 else "IPv6 link-local"
             raise StartError(f"vrrp.{instance.name}: {instance.interface} has no {wanted} address of its own")
@@ -307,7 +307,7 @@ class VirtualRouters:
                 addresses=addresses,
                 segment=segment,
                 announcer=announcer,
-                gate=VipGate(self._plane, tuple(vip.ip for vip in instance.addresses)),
+                gate=VipGate(self._plane, tuple(vip.ip for vip in instance.held)),
                 guard=self._guard,
                 lifetime=self._lifetime,
                 report=self._report,
@@ -332,5 +332,5 @@ def same_router(old: VrrpInstance, new: VrrpInstance) -> bool:
         and old.source_address == new.source_address
         and old.unicast_peers == new.unicast_peers
         and old.multicasts == new.multicasts
-        and {vip.ip for vip in old.addresses} == {vip.ip for vip in new.addresses}
+        and {vip.ip for vip in old.held} == {vip.ip for vip in new.held}
     )

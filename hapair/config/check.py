@@ -276,7 +276,7 @@ def _reachable(
     report: Report,
 ) -> None:
     """Binding succeeds for any address (IP_FREEBIND), so a slip in one is silent at run time."""
-    vips = {vip.ip for instance in vrrp.values() for vip in instance.addresses}
+    vips = {vip.ip for instance in vrrp.values() for vip in instance.held}
     for i, bind in enumerate(frontend.bind):
         host = bind.host
         if host is None or host.is_unspecified or host.is_loopback or host in vips or host in local_addresses:

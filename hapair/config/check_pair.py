@@ -88,10 +88,11 @@ def _couple(one: Side, mine: VrrpInstance, other: Side, theirs: VrrpInstance) ->
     ):
         if getattr(mine, key) != getattr(theirs, key):
             other.report.error((*path, key), f"it is another one at {there}: {what}")
-    if {vip.ip for vip in mine.addresses} != {vip.ip for vip in theirs.addresses}:
-        other.report.error(
-            (*path, "addresses"), f"they are others at {there}: who is MASTER must hold all of them"
-        )
+    for key in ("addresses", "excluded_addresses"):
+        if {vip.ip for vip in getattr(mine, key)} != {vip.ip for vip in getattr(theirs, key)}:
+            other.report.error(
+                (*path, key), f"they are others at {there}: who is MASTER must hold all of them"
+            )
     if mine.advert_interval != theirs.advert_interval:
         message = f"it is {spell(mine.advert_interval)} at {there}"
         if theirs.version == 2:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hapair.config.arithmetic import OWNER, reach
 from hapair.config.fields import spell
 from hapair.config.locate import Path
-from hapair.config.model import ChecksumForm, InitialState, IPAddress, Node, VrrpInstance
+from hapair.config.model import ChecksumForm, InitialState, IPAddress, IPInterface, Node, VrrpInstance
 from hapair.config.problems import dotted
 from hapair.config.report import Report
 
@@ -24,8 +24,7 @@ def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Repo
                 (*path, "virtual_router_id"),
                 f"{instance.virtual_router_id} is already used by vrrp.{other} on {instance.interface}",
             )
-        for i, vip in enumerate(instance.addresses):
-            here = (*path, "addresses", i)
+        for here, vip in _held(instance, path):
             first = vips.setdefault(vip.ip, here)
             if first != here:
                 report.error(here, f"{vip.ip} is already at {dotted(first)}")
@@ -34,7 +33,7 @@ def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Repo
 
 
 def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
-    vips = {vip.ip for vip in instance.addresses}
+    vips = {vip.ip for vip in instance.held}
     owner = instance.priority == OWNER
     _version(instance, path, report)
     _family(instance, path, report)
@@ -69,6 +68,15 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
             report.error(here, f"{peer} is this node's own source_address")
         elif peer in instance.unicast_peers[:i]:
             report.error(here, f"{peer} is listed twice")
+
+
+def _held(instance: VrrpInstance, path: Path) -> list[tuple[Path, IPInterface]]:
+    """Every address that moves, and where it is written."""
+    return [
+        ((*path, key, i), vip)
+        for key in ("addresses", "excluded_addresses")
+        for i, vip in enumerate(getattr(instance, key))
+    ]
 
 
 def _family(instance: VrrpInstance, path: Path, report: Report) -> None:

@@ -203,6 +203,8 @@ class VrrpInstance:
     virtual_router_id: int
     addresses: tuple[IPInterface, ...]
     """Of one family; the first of IPv6 is link-local (RFC 9568 section 5.2.9)."""
+    excluded_addresses: tuple[IPInterface, ...] = ()
+    """Held like the others, of either family, but not advertised."""
     priority: int = 100
     """1..255; 255 is the address owner."""
     version: int = 3
@@ -244,6 +246,11 @@ class VrrpInstance:
     """Seconds after which one of these commands is killed."""
     smtp_alert: bool = False
     """Send mail for every transition."""
+
+    @property
+    def held(self) -> tuple[IPInterface, ...]:
+        """Every address that is here while this router is MASTER: what the rest of the house calls VIPs."""
+        return self.addresses + self.excluded_addresses
 
     @property
     def family(self) -> int:

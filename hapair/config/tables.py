@@ -172,6 +172,7 @@ vrrp = table(
     interface=fields.interface,
     virtual_router_id=fields.vrid,
     addresses=array(addresses.vip, at_least=1),
+    excluded_addresses=array(addresses.vip),
     priority=fields.priority,
     version=fields.integer(2, 3),
     auth_pass=auth_pass,

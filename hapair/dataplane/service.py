@@ -362,4 +362,4 @@ class DataPlane:
 
 def gate_addresses(config: model.NodeConfig) -> frozenset[IPAddress]:
     """Every VIP of the node: what listens there waits for MASTER."""
-    return frozenset(vip.ip for instance in config.vrrp.values() for vip in instance.addresses)
+    return frozenset(vip.ip for instance in config.vrrp.values() for vip in instance.held)

@@ -47,7 +47,7 @@ def _link(about: str, found: Interface) -> list[Finding]:
 
 
 def _addresses(about: str, instance: VrrpInstance, found: Interface) -> list[Finding]:
-    vips = {vip.ip for vip in instance.addresses}
+    vips = {vip.ip for vip in instance.held}
     own = [address for address in found.addresses if address.ip not in vips]
     usable = [a for a in own if a.version == instance.family and (a.version == 4 or a.ip.is_link_local)]
     source = instance.source_address

@@ -171,7 +171,7 @@ def _masters(about: str, adverts: Sequence[Sighting]) -> list[Finding]:
 
 
 def _claims(about: str, instance: VrrpInstance, facts: Facts, others: list[Sighting]) -> list[Finding]:
-    vips = {vip.ip for vip in instance.addresses}
+    vips = {vip.ip for vip in instance.held}
     masters = {sighting.mac for sighting in others}
     vmac = f"{_RFC_VMAC[instance.family]}{instance.virtual_router_id:02x}"
     findings = []
@@ -197,7 +197,7 @@ def _leftovers(about: str, instance: VrrpInstance, facts: Facts, *, ours: bool) 
     """A VIP on this host although nobody here says to be its master."""
     found = facts.interfaces.get(instance.interface)
     present = {address.ip for address in found.addresses} if found else set()
-    left = [str(vip.ip) for vip in instance.addresses if vip.ip in present]
+    left = [str(vip.ip) for vip in instance.held if vip.ip in present]
     if not left or ours or facts.node_runs or facts.listened < 2 * instance.advert_interval:
         return []
     return [

@@ -210,7 +210,7 @@ class VirtualRouter:
         self._tell(LinkUp() if up else LinkDown())
 
     def _on_address_lost(self, address: IPInterface) -> None:
-        if address in self._instance.addresses:
+        if address in self._instance.held:
             self._tell(AddressLost(str(address)))
 
     async def _next(self) -> Event | _Change:
@@ -347,14 +347,14 @@ class VirtualRouter:
                     if priority == election.RESIGNING:
                         log.info("(%s) sent 0 priority", self._instance.name)
                 case Announce(count=count):
-                    await self._announcer.announce(tuple(vip.ip for vip in self._instance.addresses), count)
+                    await self._announcer.announce(tuple(vip.ip for vip in self._instance.held), count)
 
     async def _add_vips(self) -> bool:
         """Return False when the interface has vanished: that is a fault to be handled, not an error."""
-        held = self._instance.addresses + self._former
+        held = self._instance.held + self._former
         self._guard.protect(self._instance.name, self._adverts.plan(self._link.index, held))
         try:
-            for vip in self._instance.addresses:
+            for vip in self._instance.held:
                 await self._addresses.add(vip, self._lifetime)
         except KernelError as error:
             if error.errno != errno.ENODEV:
@@ -367,7 +367,7 @@ class VirtualRouter:
     async def _drop_vips(self) -> None:
         """Take every VIP off; one that cannot be removed must not keep the others."""
         failure: KernelError | None = None
-        for vip in self._instance.addresses + self._former:
+        for vip in self._instance.held + self._former:
             try:
                 await self._addresses.remove(vip)
             except KernelError as error:
@@ -379,17 +379,17 @@ class VirtualRouter:
 
     async def _sweep(self) -> None:
         """Remove what an earlier life of this node has left behind."""
-        for vip in await self._addresses.present() & frozenset(self._instance.addresses):
+        for vip in await self._addresses.present() & frozenset(self._instance.held):
             log.info("(%s) removing %s, left over on %s", self._instance.name, vip, self._link.name)
             await self._addresses.remove(vip)
 
     async def _learn_networks(self) -> None:
-        vips = {vip.ip for vip in self._instance.addresses}
+        vips = {vip.ip for vip in self._instance.held}
         present = await self._addresses.present()
         self._adverts.on_link(tuple(address.network for address in present if address.ip not in vips))
 
     async def _reconfigure(self, change: _Change) -> None:
-        addresses = change.instance.addresses != self._instance.addresses
+        addresses = change.instance.held != self._instance.held
         self._adopt(change.instance)
         await self._handle(Reconfigured(addresses))
         if isinstance(self._state, election.Master):
@@ -398,12 +398,12 @@ class VirtualRouter:
         self._former = ()
         if isinstance(self._state, election.Master):
             self._guard.protect(
-                self._instance.name, self._adverts.plan(self._link.index, self._instance.addresses)
+                self._instance.name, self._adverts.plan(self._link.index, self._instance.held)
             )
         change.done.set()
 
     def _adopt(self, instance: VrrpInstance) -> None:
-        self._former = tuple(vip for vip in self._instance.addresses if vip not in instance.addresses)
+        self._former = tuple(vip for vip in self._instance.held if vip not in instance.held)
         self._instance = instance
         was = self._router
         self._router = attrs.evolve(

@@ -6,7 +6,7 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 
 import attrs
 import pytest
@@ -451,6 +451,28 @@ async def test_drops_are_counted_and_logged_once(segment, autojump_clock, caplog
             await settle()
         assert dict(node.router.status().drops) == {"own_source": 3}
         assert caplog.text.count("own source") == 1
+
+
+async def test_excluded_addresses_are_held_announced_and_guarded_but_not_advertised(segment, autojump_clock):
+    other = IPv6Interface("2001:db8::100/64")
+    node = Node(segment, A, attrs.evolve(WEB, excluded_addresses=(other,)))
+    async with running(node):
+        await become_master(node)
+        assert node.holds(VIP)
+        assert node.holds(other)
+        assert node.announcer.announced[0][1] == (VIP.ip, other.ip)
+        (plan,) = node.guard.plans.values()
+        assert any(other.ip.packed in request for request in plan.requests)
+        _, _, payload = node.segment.sent[-1]
+        assert payload[3] == len(WEB.addresses)
+        await node.addresses.remove(other)
+        node.link.address_lost(other)
+        await settle()
+        assert node.holds(other), "put back"
+        await node.router.reconfigure(WEB)
+        assert node.holds(VIP)
+        assert not node.holds(other)
+    assert not node.holds(VIP)
 
 
 async def test_unicast_peers_elect_one_master(segment, autojump_clock):
