@@ -14,11 +14,13 @@ from hapair.config.report import Report
 
 def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Report) -> None:
     """Report what the instances of one node cannot be together, or by the RFC."""
-    routers: dict[tuple[str, int], str] = {}
+    routers: dict[tuple[str, int, int], str] = {}
     vips: dict[IPAddress, Path] = {}
     for name, instance in instances.items():
         path = ("vrrp", name)
-        other = routers.setdefault((instance.interface, instance.virtual_router_id), name)
+        # The families are separate routers (RFC 9568 section 1), which may share an id as keepalived's do.
+        router = instance.interface, instance.family, instance.virtual_router_id
+        other = routers.setdefault(router, name)
         if other != name:
             report.error(
                 (*path, "virtual_router_id"),
