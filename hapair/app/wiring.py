@@ -31,6 +31,7 @@ from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
+from hapair.kernel.routes import NetlinkRoutes
 from hapair.kernel.script_safety import Account, account
 from hapair.kernel.scripts import Script, run_script
 from hapair.notify.notices import ServerChange, commands_of
@@ -298,6 +299,8 @@ class VirtualRouters:
         with ExitStack() as stack:
             segment = RawSegment(link, source, multicast=instance.multicasts)
             stack.callback(segment.close)
+            routes = NetlinkRoutes(link)
+            stack.callback(routes.close)
             announcer = NeighbourAnnouncer(link)
             stack.callback(announcer.close)
             router = VirtualRouter(
@@ -305,6 +308,7 @@ class VirtualRouters:
                 source=source,
                 link=link,
                 addresses=addresses,
+                routes=routes,
                 segment=segment,
                 announcer=announcer,
                 gate=VipGate(self._plane, tuple(vip.ip for vip in instance.held)),

@@ -66,6 +66,11 @@ def cidr(value: object) -> IPNetwork:
     return network
 
 
+def destination(value: object) -> IPNetwork:
+    """A network; "default" is that of IPv4, "::/0" is IPv6's."""
+    return cidr("0.0.0.0/0" if value == "default" else value)
+
+
 def bind(value: object) -> Bind:
     """One listening socket."""
     text = string(value, BIND)

@@ -38,6 +38,7 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
     vips = {vip.ip for vip in instance.held}
     owner = instance.priority == OWNER
     _version(instance, path, report)
+    _routes(instance, path, report)
     _family(instance, path, report)
     if owner and not instance.preempt:
         report.error(
@@ -79,6 +80,26 @@ def _held(instance: VrrpInstance, path: Path) -> list[tuple[Path, IPInterface]]:
         for key in ("addresses", "excluded_addresses")
         for i, vip in enumerate(getattr(instance, key))
     ]
+
+
+def _routes(instance: VrrpInstance, path: Path, report: Report) -> None:
+    vips = {vip.ip for vip in instance.held}
+    for i, route in enumerate(instance.virtual_routes):
+        here = (*path, "virtual_routes", i)
+        for key in ("via", "src"):
+            address = getattr(route, key)
+            if address is not None and address.version != route.destination.version:
+                report.error((*here, key), f"{address} is not of the family of {route.destination}")
+        if route.src is not None and route.src not in vips:
+            report.warning(
+                (*here, "src"), f"{route.src} is no VIP of this router: is it always an address of this node?"
+            )
+    for i, rule in enumerate(instance.virtual_rules):
+        here = (*path, "virtual_rules", i)
+        if rule.source is None and rule.to is None:
+            report.error(here, 'it would be for all traffic: expected "from", "to" or both')
+        elif rule.source is not None and rule.to is not None and rule.source.version != rule.to.version:
+            report.error((*here, "to"), f"{rule.to} is not of the family of {rule.source}")
 
 
 def _family(instance: VrrpInstance, path: Path, report: Report) -> None:

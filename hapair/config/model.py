@@ -197,6 +197,36 @@ Tracker = TrackScript | TrackPing | TrackFile | TrackProcess | TrackRoute
 
 
 @attrs.frozen
+class VirtualRoute:
+    """A route that is here while its router is MASTER."""
+
+    destination: IPNetwork
+    via: IPAddress | None = None
+    dev: str | None = None
+    """None: the router's own interface."""
+    src: IPAddress | None = None
+    metric: int = 0
+    table: int = 254
+
+
+@attrs.frozen
+class VirtualRule:
+    """A routing rule that is here while its router is MASTER."""
+
+    table: int
+    priority: int
+    source: IPNetwork | None = None
+    to: IPNetwork | None = None
+    """One of both at least."""
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        network = self.source or self.to
+        return network.version if network is not None else 4
+
+
+@attrs.frozen
 class VrrpInstance:
     name: str
     interface: str
@@ -205,6 +235,8 @@ class VrrpInstance:
     """Of one family; the first of IPv6 is link-local (RFC 9568 section 5.2.9)."""
     excluded_addresses: tuple[IPInterface, ...] = ()
     """Held like the others, of either family, but not advertised."""
+    virtual_routes: tuple[VirtualRoute, ...] = ()
+    virtual_rules: tuple[VirtualRule, ...] = ()
     priority: int = 100
     """1..255; 255 is the address owner."""
     version: int = 3

@@ -59,6 +59,7 @@ def show(config: NodeConfig) -> str:
 
 def _vrrp(instance: VrrpInstance) -> dict[str, Any]:
     shown = _plain(instance, without=("name",))
+    shown["virtual_rules"] = [_renamed(_plain(rule), "source", "from") for rule in instance.virtual_rules]
     shown["track"] = [escape(written(track)) for track in instance.track]
     return shown
 

@@ -29,6 +29,8 @@ from hapair.config.model import (
     Stats,
     SyncGroup,
     UseBackend,
+    VirtualRoute,
+    VirtualRule,
     VrrpInstance,
 )
 from hapair.config.shape import OWN_NAME, Parser, array, named, one_or_more, switch, table
@@ -173,6 +175,27 @@ vrrp = table(
     virtual_router_id=fields.vrid,
     addresses=array(addresses.vip, at_least=1),
     excluded_addresses=array(addresses.vip),
+    virtual_routes=array(
+        table(
+            VirtualRoute,
+            destination=addresses.destination,
+            via=addresses.own,
+            dev=fields.interface,
+            src=addresses.own,
+            metric=fields.natural,
+            table=fields.integer(1, 2**32 - 1),
+        )
+    ),
+    virtual_rules=array(
+        table(
+            VirtualRule,
+            rename={"source": "from"},
+            source=addresses.cidr,
+            to=addresses.cidr,
+            table=fields.integer(1, 2**32 - 1),
+            priority=fields.integer(1, 32765),
+        )
+    ),
     priority=fields.priority,
     version=fields.integer(2, 3),
     auth_pass=auth_pass,

@@ -6,15 +6,9 @@ from typing import Any
 
 from hapair.config import addresses, fields
 from hapair.config.fields import matching
-from hapair.config.model import IPNetwork, TrackFile, TrackPing, TrackProcess, TrackRoute, TrackScript
+from hapair.config.model import TrackFile, TrackPing, TrackProcess, TrackRoute, TrackScript
 from hapair.config.shape import OWN_NAME, Parser, table
 from hapair.config.tables_notify import command
-
-
-def destination(value: object) -> IPNetwork:
-    """A network; "default" is that of IPv4, "::/0" is IPv6's."""
-    return addresses.cidr("0.0.0.0/0" if value == "default" else value)
-
 
 PARSERS: dict[str, Parser[Any]] = {
     "script": table(
@@ -52,7 +46,7 @@ PARSERS: dict[str, Parser[Any]] = {
         TrackRoute,
         rename=OWN_NAME,
         name=fields.name,
-        destination=destination,
+        destination=addresses.destination,
         via=addresses.own,
         dev=fields.interface,
         interval=fields.interval,

@@ -15,10 +15,10 @@ from math import inf
 
 import trio
 
-from hapair.config.model import IPAddress, IPInterface
+from hapair.config.model import IPAddress, IPInterface, VirtualRoute, VirtualRule, VrrpInstance
 from hapair.errors import KernelError
 from hapair.kernel.ports import AddressListener, LinkListener
-from hapair.vrrp import wire
+from hapair.vrrp import routes, wire
 from hapair.vrrp.guard import Plan
 
 
@@ -84,6 +84,27 @@ class FakeAddresses:
         now = trio.current_time()
         self._expiry = {vip: at for vip, at in self._expiry.items() if at > now}
         return frozenset(self._expiry)
+
+
+class FakeRoutes:
+    """`kernel.ports.Routes` in memory."""
+
+    def __init__(self) -> None:
+        self.present: set[VirtualRoute | VirtualRule] = set()
+
+    async def add(self, instance: VrrpInstance) -> None:
+        await trio.lowlevel.checkpoint()
+        self.present.update(instance.virtual_routes, instance.virtual_rules)
+
+    async def remove(self, instance: VrrpInstance) -> None:
+        await trio.lowlevel.checkpoint()
+        self.present.difference_update(instance.virtual_routes, instance.virtual_rules)
+
+    def deletions(self, instance: VrrpInstance) -> tuple[bytes, ...]:
+        return (
+            *(routes.delete_rule(rule) for rule in instance.virtual_rules),
+            *(routes.delete_route(route, 7) for route in instance.virtual_routes),
+        )
 
 
 class FakeWire:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from hapair.config.model import IPAddress, IPInterface
+from hapair.config.model import IPAddress, IPInterface, VrrpInstance
 from hapair.vrrp.guard import Plan
 from hapair.vrrp.wire import Packet
 
@@ -31,6 +31,19 @@ class Addresses(Protocol):
 
     async def present(self) -> frozenset[IPInterface]:
         """Every address on the interface now."""
+
+
+class Routes(Protocol):
+    """The virtual routes and rules of one router."""
+
+    async def add(self, instance: VrrpInstance) -> None:
+        """Put them in place; those that are there stay.  What cannot be added is logged and tried again."""
+
+    async def remove(self, instance: VrrpInstance) -> None:
+        """Take them away; nothing happens when they are not there."""
+
+    def deletions(self, instance: VrrpInstance) -> tuple[bytes, ...]:
+        """The netlink requests that remove them, for the guard."""
 
 
 class Segment(Protocol):

@@ -20,7 +20,7 @@ import trio
 
 from hapair.config.model import IPAddress, IPInterface, VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.ports import Addresses, Announcer, Gate, Guard, Link, Segment
+from hapair.kernel.ports import Addresses, Announcer, Gate, Guard, Link, Routes, Segment
 from hapair.vrrp import election
 from hapair.vrrp.adverts import Adverts
 from hapair.vrrp.events import (
@@ -86,6 +86,7 @@ class VirtualRouter:
         source: IPAddress,
         link: Link,
         addresses: Addresses,
+        routes: Routes,
         segment: Segment,
         announcer: Announcer,
         gate: Gate,
@@ -97,6 +98,7 @@ class VirtualRouter:
         self._source = source
         self._link = link
         self._addresses = addresses
+        self._routes = routes
         self._segment = segment
         self._announcer = announcer
         self._gate = gate
@@ -351,8 +353,7 @@ class VirtualRouter:
 
     async def _add_vips(self) -> bool:
         """Return False when the interface has vanished: that is a fault to be handled, not an error."""
-        held = self._instance.held + self._former
-        self._guard.protect(self._instance.name, self._adverts.plan(self._link.index, held))
+        self._protect(self._instance.held + self._former)
         try:
             for vip in self._instance.held:
                 await self._addresses.add(vip, self._lifetime)
@@ -362,10 +363,18 @@ class VirtualRouter:
             # First in line: its Link may have queued that it is up again.
             self._inbox.appendleft(LinkDown())
             return False
+        await self._routes.add(self._instance)
         return True
+
+    def _protect(self, held: tuple[IPInterface, ...]) -> None:
+        """Let the guard know all that we hold."""
+        plan = self._adverts.plan(self._link.index, held)
+        deletions = self._routes.deletions(self._instance)
+        self._guard.protect(self._instance.name, attrs.evolve(plan, requests=deletions + plan.requests))
 
     async def _drop_vips(self) -> None:
         """Take every VIP off; one that cannot be removed must not keep the others."""
+        await self._routes.remove(self._instance)
         failure: KernelError | None = None
         for vip in self._instance.held + self._former:
             try:
@@ -379,6 +388,7 @@ class VirtualRouter:
 
     async def _sweep(self) -> None:
         """Remove what an earlier life of this node has left behind."""
+        await self._routes.remove(self._instance)
         for vip in await self._addresses.present() & frozenset(self._instance.held):
             log.info("(%s) removing %s, left over on %s", self._instance.name, vip, self._link.name)
             await self._addresses.remove(vip)
@@ -389,17 +399,19 @@ class VirtualRouter:
         self._adverts.on_link(tuple(address.network for address in present if address.ip not in vips))
 
     async def _reconfigure(self, change: _Change) -> None:
-        addresses = change.instance.held != self._instance.held
-        self._adopt(change.instance)
+        old, new = self._instance, change.instance
+        others = (old.virtual_routes, old.virtual_rules) != (new.virtual_routes, new.virtual_rules)
+        if others and isinstance(self._state, election.Master):
+            await self._routes.remove(old)
+        addresses = others or new.held != old.held
+        self._adopt(new)
         await self._handle(Reconfigured(addresses))
         if isinstance(self._state, election.Master):
             for vip in self._former:
                 await self._addresses.remove(vip)
         self._former = ()
         if isinstance(self._state, election.Master):
-            self._guard.protect(
-                self._instance.name, self._adverts.plan(self._link.index, self._instance.held)
-            )
+            self._protect(self._instance.held)
         change.done.set()
 
     def _adopt(self, instance: VrrpInstance) -> None:

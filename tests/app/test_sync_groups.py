@@ -11,7 +11,7 @@ import trio
 
 from hapair.app.sync_groups import SyncGroups
 from hapair.config.model import SyncGroup, VrrpInstance
-from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeWire
+from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeRoutes, FakeWire
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
 from hapair.vrrp.tracking import WELL, Verdict
@@ -44,6 +44,7 @@ class Node:
                 source=source,
                 link=link,
                 addresses=FakeAddresses(link, IPv4Interface(f"{source}/24")),
+                routes=FakeRoutes(),
                 segment=wires[name].attach(link, source, multicast=True),
                 announcer=FakeAnnouncer(),
                 gate=SilentGate(),

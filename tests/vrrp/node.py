@@ -19,6 +19,7 @@ from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
+from hapair.kernel.routes import NetlinkRoutes
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
 
@@ -46,6 +47,7 @@ async def main(instance: VrrpInstance, guard_timeout: float) -> None:
             source=source,
             link=link,
             addresses=addresses,
+            routes=NetlinkRoutes(link),
             segment=RawSegment(link, source, multicast=instance.multicasts),
             announcer=NeighbourAnnouncer(link),
             gate=LoggedGate(),

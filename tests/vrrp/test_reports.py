@@ -11,7 +11,7 @@ import trio
 
 from hapair.config.model import VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeWire
+from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeRoutes, FakeWire
 from hapair.vrrp.reports import GuardStrike, PriorityChanged, Transition
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
@@ -48,6 +48,7 @@ class Stage:
             source=SOURCE,
             link=self.link,
             addresses=self.addresses,
+            routes=FakeRoutes(),
             segment=FakeWire().attach(self.link, SOURCE, multicast=True),
             announcer=FakeAnnouncer(),
             gate=SilentGate(),

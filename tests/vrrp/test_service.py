@@ -6,17 +6,26 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
 import attrs
 import pytest
 import trio
 import trio.testing
 
-from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.config.model import ChecksumForm, VirtualRoute, VirtualRule, VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeSegment, FakeWire
+from hapair.kernel.fake import (
+    FakeAddresses,
+    FakeAnnouncer,
+    FakeGuard,
+    FakeLink,
+    FakeRoutes,
+    FakeSegment,
+    FakeWire,
+)
 from hapair.vrrp import wire
+from hapair.vrrp.routes import delete_route, delete_rule
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
 from hapair.vrrp.tracking import WELL, Verdict
@@ -50,6 +59,7 @@ class Node:
         self.link = FakeLink(instance.interface)
         self.addresses = FakeAddresses(self.link, IPv4Interface(f"{source}/24"))
         self.segment: FakeSegment = segment.attach(self.link, source, multicast=instance.multicasts)
+        self.routes = FakeRoutes()
         self.announcer = FakeAnnouncer()
         self.gate = RecordedGate(self.addresses)
         self.guard = FakeGuard()
@@ -58,6 +68,7 @@ class Node:
             source=source,
             link=self.link,
             addresses=self.addresses,
+            routes=self.routes,
             segment=self.segment,
             announcer=self.announcer,
             gate=self.gate,
@@ -473,6 +484,30 @@ async def test_excluded_addresses_are_held_announced_and_guarded_but_not_adverti
         assert node.holds(VIP)
         assert not node.holds(other)
     assert not node.holds(VIP)
+
+
+ROUTE = VirtualRoute(IPv4Network("198.51.100.0/24"), IPv4Address("192.0.2.1"))
+RULE = VirtualRule(table=100, priority=1000, source=IPv4Network("192.0.2.100/32"))
+
+
+async def test_routes_and_rules_are_here_while_the_router_is_master_and_guarded(segment, autojump_clock):
+    node = Node(segment, A, attrs.evolve(WEB, virtual_routes=(ROUTE,), virtual_rules=(RULE,)))
+    node.routes.present = {ROUTE}
+    async with running(node):
+        assert node.routes.present == set(), "what an earlier life has left is swept"
+        await become_master(node)
+        assert node.routes.present == {ROUTE, RULE}
+        (plan,) = node.guard.plans.values()
+        assert plan.requests[:2] == (delete_rule(RULE), delete_route(ROUTE, 7)), "before the VIPs"
+        node.routes.present.clear()
+        await trio.sleep(0.6)
+        assert node.routes.present == {ROUTE, RULE}, "put back with the next renewal"
+        other = attrs.evolve(ROUTE, metric=7)
+        await node.router.reconfigure(attrs.evolve(WEB, virtual_routes=(other,)))
+        assert node.routes.present == {other}
+        node.link.set_up(False)
+        await settle()
+        assert node.routes.present == set()
 
 
 async def test_unicast_peers_elect_one_master(segment, autojump_clock):
