@@ -1,6 +1,8 @@
 """A node with nothing but one virtual router, to be run in a namespace by tests.
 
 python node.py PRIORITY INTERVAL GUARD_TIMEOUT [key=value of VrrpInstance ...]
+
+SIGUSR1 is a bug: an exception that nobody handles.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ async def main(instance: VrrpInstance, guard_timeout: float) -> None:
     links = Links()
     link = links.follow(instance.interface)
     guard = GuardProcess(guard_timeout)
-    with route_socket() as route, trio.open_signal_receiver(signal.SIGTERM) as stop:
+    with route_socket() as route, trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1) as stop:
         addresses = NetlinkAddresses(route, link)
         source = addresses.first(instance.family, besides=instance.addresses)
         assert source is not None
@@ -60,7 +62,9 @@ async def main(instance: VrrpInstance, guard_timeout: float) -> None:
             async with trio.open_nursery() as attracting:
                 await attracting.start(router.run)
                 log.info("guard pid %s", guard.pid)
-                async for _ in stop:
+                async for number in stop:
+                    if number == signal.SIGUSR1:
+                        raise RuntimeError("a bug, somewhere in the node")
                     attracting.cancel_scope.cancel()
             serving.cancel_scope.cancel()
 

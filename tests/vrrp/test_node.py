@@ -150,6 +150,19 @@ def test_with_the_guard_killed_as_well_the_kernel_drops_the_vip(stage):
     assert time.monotonic() - killed_at < 2.5, "a lifetime of 2 s, and the kernel's sweep"
 
 
+def test_an_exception_that_nobody_handles_gives_the_vip_away_with_a_goodbye(stage):
+    program = stage.start(stage.a, 100)
+    master(stage, program, stage.a)
+    failed_at = time.monotonic()
+    program.signal(signal.SIGUSR1)
+    assert program.process.wait(10) == 1
+    wait_for(lambda: any(priority == 0 for _, _, priority in stage.sniffer.seen), what="goodbye")
+    (goodbye,) = [entry for entry in stage.sniffer.seen if entry[2] == 0]
+    assert goodbye[0] - failed_at < 0.2
+    assert VIP not in stage.a.addresses()
+    assert program.said("RuntimeError: a bug")
+
+
 def test_a_signal_to_the_process_group_is_a_graceful_stop(stage):
     """The guard is in a session of its own and ignores SIGTERM."""
     program = stage.start(stage.a, 100)
