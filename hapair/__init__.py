@@ -5,6 +5,8 @@ The map of the house (docs/architecture.md has the arrows):
 config      node.toml -> frozen values, every mistake with file, line and column
 vrrp        who owns the VIP (RFC 9568): a pure election, its wire format, its task
 health      probes and rise/fall: which servers are up
+track       what routers watch besides servers: scripts, files, processes, routes, interfaces
+notify      who is told: scripts, a FIFO, mail, the event log
 balance     one balancing algorithm per file
 http1       HTTP/1.1 heads, framing and bodies, without I/O
 rules       ACLs in HAProxy's words, compiled to closures at load

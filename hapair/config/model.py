@@ -4,6 +4,8 @@ Everything is resolved here: [defaults] are merged into frontends and backends,
 environment variables expanded, durations are seconds (`inf` where unset),
 names refer to things that exist.  How these values are spelled and what range
 they may have is `config.fields`' business.
+
+Longer than most files: it is the list of all that can be configured.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@ Rule 1: every VRRP decision lives here.  Rule 2: nothing here reads a clock, a
 socket or a config file.  RFC 9568 renames Master to "Active"; we keep the word
 operators type, MASTER.
 
-Beyond the RFC: a FAULT state while the link is down, or tracking or the sync group says so, weights that
-tracking adds to the priority, effective priority 1 while it asks to yield, keepalived's
-preempt_delay, one last advert of a MASTER that
-yields, and the times at which a MASTER announces its addresses and renews their
-lifetimes.
+Beyond the RFC: a FAULT state while the link is down, or tracking or the sync group
+says so; weights that tracking adds to the priority, effective priority 1 while it
+asks to yield; keepalived's preempt_delay; one last advert of a MASTER that yields;
+and the times at which a MASTER announces its addresses and renews their lifetimes.
+
+Longer than most files: it is one machine, and its transitions are easier to check side by side.
 """
 
 from __future__ import annotations

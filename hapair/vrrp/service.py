@@ -4,6 +4,8 @@ Law: every event goes through `election.step`, one at a time; the state advances
 first and its orders are carried out after it, in their order.  Before anything
 that only a MASTER may do, the guard is asked whether it has struck: a process
 that slept must find out before it acts.
+
+Longer than most files: what is told of a step stands beside what is done for it.
 """
 
 from __future__ import annotations

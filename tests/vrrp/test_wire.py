@@ -308,6 +308,19 @@ def test_no_bytes_make_the_decoder_fail(payload, source, destination, ttl, diale
     assert isinstance(wire.decode(Packet(source, destination, ttl, payload), expected), Advert | Drop)
 
 
+@given(st.binary(max_size=120), st.ip_addresses(v=6), st.ip_addresses(v=6), st.integers(-1, 255))
+def test_no_bytes_from_ipv6_make_the_decoder_fail(payload, source, destination, hop_limit):
+    packet = Packet(source, destination, hop_limit, payload)
+    assert isinstance(wire.decode(packet, CONFIGURED["v6"]), Advert | Drop)
+
+
+@given(st.binary(max_size=40), st.integers(0, 255))
+def test_a_valid_ipv6_head_with_any_body_never_makes_the_decoder_fail(body, count):
+    payload = struct.pack("!BBBBHH", 0x31, 51, 200, count, 10, 0) + body
+    packet = Packet(IPv6Address("fe80::2"), wire.GROUP6, 255, payload)
+    assert isinstance(wire.decode(packet, CONFIGURED["v6"]), Advert | Drop)
+
+
 @given(st.binary(max_size=16), st.integers(0, 255), dialects)
 def test_a_valid_head_with_any_body_never_makes_the_decoder_fail(body, count, dialect):
     payload = struct.pack("!BBBBHH", dialect.version << 4 | 1, 51, 200, count, 10, 0) + body
