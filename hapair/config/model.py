@@ -269,6 +269,8 @@ class VrrpInstance:
     """Seconds until the burst is repeated once; 0 for never."""
     garp_refresh: float = 10.0
     """Seconds between announcements while MASTER; 0 for never."""
+    garp_refresh_repeat: int = 1
+    """Gratuitous ARPs for each address in such an announcement."""
     track: tuple[Track, ...] = ()
     notify: tuple[str, ...] = ()
     """Words of a command for every transition; it is given more (see `hapair.notify.notices`)."""

@@ -212,6 +212,7 @@ vrrp = table(
     garp_count=fields.integer(1, 100),
     garp_delay=fields.delay,
     garp_refresh=fields.delay,
+    garp_refresh_repeat=fields.integer(1, 100),
     track=one_or_more(track),
     **tables_notify.hooks,
 )

@@ -135,7 +135,7 @@ def _firewall(about: str, instance: VrrpInstance, facts: Facts) -> list[Finding]
     if facts.ruleset is None:
         return []
     answer, chain = firewall.adverts(facts.ruleset, instance.family)
-    remedy = f"nft insert rule {chain} meta l4proto vrrp accept"
+    remedy = f"nft insert rule {chain} meta l4proto 112 accept"
     match answer:
         case firewall.Answer.DROPPED:
             why = "without the peer's adverts both nodes become MASTER"

@@ -87,6 +87,7 @@ class Router:
     garp_count: int = 5
     garp_delay: float = 5.0
     garp_refresh: float = 60.0
+    garp_refresh_repeat: int = 1
 
     @property
     def effective_priority(self) -> int:
@@ -131,6 +132,7 @@ def router_of(instance: VrrpInstance, source: IPAddress, *, tracking: Verdict = 
         garp_count=instance.garp_count,
         garp_delay=instance.garp_delay,
         garp_refresh=instance.garp_refresh,
+        garp_refresh_repeat=instance.garp_refresh_repeat,
     )
 
 
@@ -389,7 +391,7 @@ def _tick(router: Router, state: Master, now: float) -> Step:
         orders.append(Announce(router.garp_count))
     elif now >= state.reannounce_at:
         state = _announced(router, state, now)
-        orders.append(Announce(1))
+        orders.append(Announce(router.garp_refresh_repeat))
     return state, tuple(orders)
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from cli.speaker import B, Speaker, advert
 from kernel.namespaces import pair
-from vrrp.processes import Program, node
+from vrrp.processes import INTERRUPTIBLE, Program, node
 
 from hapair.vrrp import wire
 
@@ -126,7 +126,7 @@ def test_a_host_that_is_not_ready_is_told_what_to_do(practice):
     host.run("ip", "link", "set", "br0", "type", "bridge", "mcast_snooping", "1")
     host.run("ip", "address", "add", "198.51.100.1/24", "dev", "br0")
     host.run("ip", "link", "set", "br0", "up")
-    host.run("sysctl", "-w", "net.ipv6.conf.br0.disable_ipv6=1")
+    host.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/br0/disable_ipv6")
     code, findings = practice.visit(
         router("web", 51, "192.0.2.100/24"),
         router("gone", 52, "192.0.2.101/24", interface="eth9"),
@@ -165,9 +165,12 @@ def test_without_permissions_it_says_which_are_missing_and_what_it_could_not_see
 
 
 def test_ctrl_c_ends_it_at_once(practice):
-    program = Program(practice.a, *practice.command(router("web", 51, "192.0.2.100/24"), seconds=60))
-    program.wait_for("listening and asking for 60 s")
-    program.signal(signal.SIGINT)
-    assert program.process.wait(5) == 130
-    program.close()
+    command = practice.command(router("web", 51, "192.0.2.100/24"), seconds=60)
+    program = Program(practice.a, *INTERRUPTIBLE, *command)
+    try:
+        program.wait_for("listening and asking for 60 s")
+        program.signal(signal.SIGINT)
+        assert program.process.wait(5) == 130
+    finally:
+        program.close()
     assert program.lines == ["listening and asking for 60 s"]

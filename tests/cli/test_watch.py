@@ -11,7 +11,7 @@ import sys
 import pytest
 from cli.speaker import A, B, Speaker, advert
 from kernel.namespaces import pair
-from vrrp.processes import Program
+from vrrp.processes import INTERRUPTIBLE, Program
 
 from hapair.cli.watch import line
 from hapair.vrrp import wire
@@ -78,11 +78,15 @@ def test_json_is_an_object_in_each_line_and_other_routers_are_left_out(wire_pair
 @pytest.mark.netns
 def test_ctrl_c_ends_it_without_a_word_of_complaint(wire_pair):
     here, _ = wire_pair
-    program = watch(here)
-    program.wait_for("watching eth0")
-    os.kill(program.pid, signal.SIGINT)
-    assert program.process.wait(10) == 0
-    program.close()
+    program = Program(
+        here, *INTERRUPTIBLE, sys.executable, "-u", "-m", "hapair", "vrrp", "watch", "-i", "eth0"
+    )
+    try:
+        program.wait_for("watching eth0")
+        os.kill(program.pid, signal.SIGINT)
+        assert program.process.wait(10) == 0
+    finally:
+        program.close()
     assert program.lines == ["watching eth0, Ctrl-C ends it", "0 adverts"]
 
 

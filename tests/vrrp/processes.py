@@ -17,6 +17,8 @@ from kernel.namespaces import Namespace
 from hapair.kernel.raw import parse_ip
 
 VIP = "192.0.2.100/24"
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Before a command: who runs us in the background may have made us, and all we start, ignore Ctrl-C."""
 
 
 class Program:

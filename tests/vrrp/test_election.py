@@ -233,6 +233,14 @@ class TestMaster:
         state, orders = step(ROUTER, state, DeadlinePassed(), NOW + 65)
         assert Announce(1) in orders
 
+    def test_the_periodic_announcement_has_a_length_of_its_own(self):
+        router = attrs.evolve(ROUTER, garp_delay=0.0, garp_refresh=7.0, garp_refresh_repeat=3)
+        state = master(router)
+        _, orders = step(
+            router, attrs.evolve(state, advert_at=inf, refresh_at=inf), DeadlinePassed(), NOW + 7
+        )
+        assert orders == (Announce(3),)
+
     def test_announcing_again_can_be_turned_off(self):
         state = master(attrs.evolve(ROUTER, garp_delay=0.0, garp_refresh=0.0))
         assert (state.repeats_at, state.reannounce_at) == ((), inf)
@@ -364,6 +372,7 @@ def test_a_router_is_made_from_its_instance():
         garp_count=2,
         garp_delay=1.0,
         garp_refresh=0.0,
+        garp_refresh_repeat=3,
     )
     assert router_of(instance, US, tracking=AILS) == Router(
         priority=150,
@@ -379,6 +388,7 @@ def test_a_router_is_made_from_its_instance():
         garp_count=2,
         garp_delay=1.0,
         garp_refresh=0.0,
+        garp_refresh_repeat=3,
     )
 
 
