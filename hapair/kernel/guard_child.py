@@ -111,11 +111,11 @@ def watch(hapair: socket.socket, patience: float, striker: Striker) -> None:
     plans: dict[bytes, list[Record]] = {}
     poll = select.poll()
     poll.register(hapair, select.POLLIN)
-    hapair.send(READY)
+    _tell(hapair, READY)
     while True:
         if not poll.poll(patience * 1000):
             if plans:
-                hapair.send(STRUCK)
+                _tell(hapair, STRUCK)
                 striker.strike(plans)
                 plans.clear()
             continue
@@ -131,6 +131,14 @@ def watch(hapair: socket.socket, patience: float, striker: Striker) -> None:
             plans[name] = records
         elif kind == RELEASE:
             plans.pop(name, None)
+
+
+def _tell(hapair: socket.socket, message: bytes) -> None:
+    """It may have died this very moment: what it needs then is not to be told, but done."""
+    try:
+        hapair.send(message)
+    except OSError:
+        return
 
 
 def main() -> None:

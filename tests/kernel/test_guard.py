@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -24,6 +25,29 @@ VIP = IPv4Interface("192.0.2.100/24")
 EMPTY = Plan(ifindex=1, requests=(), packets=())
 
 binary = st.binary(max_size=200)
+
+
+class Strikes:
+    """Stands for the sockets of the guard."""
+
+    def __init__(self, hapair: socket.socket) -> None:
+        self.plans: list[dict] = []
+        self._hapair = hapair
+
+    def strike(self, plans):
+        self.plans.append(dict(plans))
+        self._hapair.close()
+
+
+def test_a_guard_that_can_tell_nobody_strikes_all_the_same():
+    """hapair died between its last heartbeat and the moment when we lose patience."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        ours.send(guard.plan_message("web", EMPTY))
+        ours.shutdown(socket.SHUT_RD)  # sending to it fails from now on
+        strikes = Strikes(ours)
+        guard_child.watch(theirs, 0.02, strikes)
+    assert strikes.plans == [{b"web": []}, {}]
 
 
 @given(
