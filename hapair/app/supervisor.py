@@ -25,7 +25,7 @@ from hapair.errors import ConfigError, StartError
 from hapair.notify.service import FINISH_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from hapair.app.wiring import Node
 
@@ -91,15 +91,12 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                             break
                         await _reload(node, file, environ, manager)
                     manager.stopping()
-                    attracting.cancel_scope.cancel()  # the VIPs move to the peer now
+                    node.plane.part_with_clients()
+                    patient = await _unless_hurried(signals, _hand_over, node)
+                    attracting.cancel_scope.cancel()  # the VIPs are gone now
                 node.plane.stop_accepting()
-                async with trio.open_nursery() as draining:
-                    draining.start_soon(_drain, node, draining.cancel_scope)
-                    async for number in signals:
-                        if number in STOP:
-                            logger.info("stopping at once on a second %s", signal.Signals(number).name)
-                            break
-                    draining.cancel_scope.cancel()
+                if patient:
+                    await _unless_hurried(signals, _drain, node)
                 serving.cancel_scope.cancel()
         finally:
             manager.close()
@@ -116,13 +113,38 @@ def _calm_garbage_collection() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-async def _drain(node: Node, scope: trio.CancelScope) -> None:
+async def _unless_hurried(
+    signals: AsyncIterator[int], work: Callable[[Node], Awaitable[None]], node: Node
+) -> bool:
+    """Do `work` unless a second signal says that it takes too long; return whether it was done."""
+    done = False
+    async with trio.open_nursery() as nursery:
+
+        async def wait_for_hurry() -> None:
+            async for number in signals:
+                if number in STOP:
+                    logger.info("stopping at once on a second %s", signal.Signals(number).name)
+                    nursery.cancel_scope.cancel()
+
+        nursery.start_soon(wait_for_hurry)
+        await work(node)
+        done = True
+        nursery.cancel_scope.cancel()
+    return done
+
+
+async def _hand_over(node: Node) -> None:
+    """Serve on the VIPs until the peer does."""
+    with trio.move_on_after(node.config.node.hard_stop_after):
+        await node.routers.leave()
+
+
+async def _drain(node: Node) -> None:
     """Let sessions end, but not for ever."""
     with trio.move_on_after(node.config.node.hard_stop_after) as deadline:
         await node.plane.drained()
     if deadline.cancelled_caught:
         logger.warning("%d sessions were still open and are cut", node.plane.process.current)
-    scope.cancel()
 
 
 async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], manager: ServiceManager) -> None:

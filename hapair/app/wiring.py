@@ -263,6 +263,12 @@ class VirtualRouters:
         """Those that take part now."""
         return [router for _, router, _, _ in self._running.values()]
 
+    async def leave(self) -> None:
+        """Give every VIP to its next owner; done when there is none, or it had its chance."""
+        async with trio.open_nursery() as nursery:
+            for router in self.routers():
+                nursery.start_soon(router.leave)
+
     async def apply(self, config: NodeConfig) -> None:
         """Follow a reload: what did not change is not touched, what can change in place does."""
         assert self._nursery is not None

@@ -296,17 +296,22 @@ class DataPlane:
             self._leaving = {listener for listener in self._leaving if listener.clients}
             self._sink.flush()
 
-    def stop_accepting(self) -> None:
-        """Close every listener; idle clients are sent away, the others after their current request."""
-        self._stopping = True
+    def part_with_clients(self) -> None:
+        """Send idle clients away, the others after their current request; who comes is still served."""
         now = time.monotonic()
         for frontend in self.frontends.values():
             frontend.stopping = True
         for listener in self.listeners.values():
-            listener.shut()
             for client in list(listener.clients):
                 client.session.shut_down(now, at_once=False)
                 client.settle(now)
+
+    def stop_accepting(self) -> None:
+        """Close every listener, too."""
+        self._stopping = True
+        for listener in self.listeners.values():
+            listener.shut()
+        self.part_with_clients()
 
     def _on_empty(self) -> None:
         self._empty.set()

@@ -7,7 +7,8 @@ operators type, MASTER.
 Beyond the RFC: a FAULT state while the link is down, or tracking or the sync group
 says so; weights that tracking adds to the priority, effective priority 1 while it
 asks to yield; keepalived's preempt_delay; one last advert of a MASTER that yields;
-and the times at which a MASTER announces its addresses and renews their lifetimes.
+a MASTER that leaves and serves on until it is relieved; and the times at which a
+MASTER announces its addresses and renews their lifetimes.
 
 Longer than most files: it is one machine, and its transitions are easier to check side by side.
 """
@@ -31,6 +32,7 @@ from hapair.vrrp.events import (
     Event,
     Evicted,
     GroupChanged,
+    Leave,
     LinkDown,
     LinkUp,
     OpenGate,
@@ -59,6 +61,10 @@ STRONGEST = 254
 
 REFRESH_INTERVAL = 0.5
 """Seconds between renewals of the VIPs' lifetimes, which are whole seconds and at least 2."""
+
+
+RELIEF_MARGIN = 0.05
+"""Seconds that a relief may be late: it wakes up, and its advert must get here."""
 
 
 @attrs.frozen
@@ -174,6 +180,8 @@ class Master:
     """When the burst is repeated, soonest first."""
     reannounce_at: float
     """The next periodic announcement; `inf` for never."""
+    leaving_at: float = inf
+    """It has said goodbye, and serves until then at the latest, or until another MASTER is heard."""
 
 
 State = Initialize | Fault | Backup | Master
@@ -194,7 +202,9 @@ def deadline(state: State) -> float:
         case Initialize(start_at=at) | Backup(master_down_at=at):
             return at
         case Master():
-            return min(state.advert_at, state.refresh_at, state.reannounce_at, *state.repeats_at)
+            return min(
+                state.advert_at, state.refresh_at, state.reannounce_at, state.leaving_at, *state.repeats_at
+            )
         case _:
             return inf
 
@@ -242,8 +252,12 @@ def step(router: Router, state: State, event: Event, now: float) -> Step:
             return Fault(link_up=True), (CloseGate(), DropVips())
         case Master(), TrackingChanged() | GroupChanged() if router.unfit:
             return Fault(link_up=True), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
+        case ((Initialize() | Fault() | Backup()), Leave()):
+            return Initialize(), ()
         case Backup(), _:
             return _step_backup(router, state, event, now)
+        case Master(), _ if state.leaving_at < inf:
+            return _step_leaving(state, event, now)
         case Master(), _:
             return _step_master(router, state, event, now)
         case _:
@@ -335,6 +349,8 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
     match event:
         case DeadlinePassed():
             return _tick(router, state, now)
+        case Leave():
+            return _leave(router, state, now)
         case AdvertReceived() if (event.priority, event.source) > (priority, router.source):
             # One last advert, when the VIPs are gone: without it a winner that spoke first would never
             # know that we were there, and leave us in the clients' ARP caches (see _duel).
@@ -371,6 +387,38 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
             )
         case Evicted():
             return _backup(router, router.advert_interval, now), (CloseGate(), DropVips())
+        case _:
+            return state, ()
+
+
+def _leave(router: Router, state: Master, now: float) -> Step:
+    """Say goodbye and serve on: whoever relieves us waits its skew time first, which is below an interval."""
+    longest_skew = 1.0 if router.version == 2 else router.advert_interval
+    leaving = attrs.evolve(
+        state,
+        advert_at=inf,
+        repeats_at=(),
+        reannounce_at=inf,
+        leaving_at=now + longest_skew + RELIEF_MARGIN,
+    )
+    return leaving, (SendAdvert(RESIGNING),)
+
+
+def _step_leaving(state: Master, event: Event, now: float) -> Step:
+    match event:
+        case AdvertReceived(priority=0):
+            return state, ()
+        case AdvertReceived() | Demoted():
+            # Relieved.  The last goodbye makes the relief announce itself again, now that it is alone.
+            return Initialize(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
+        case DeadlinePassed() if now >= state.leaving_at:
+            return Initialize(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
+        case DeadlinePassed() if now >= state.refresh_at:
+            return attrs.evolve(state, refresh_at=now + REFRESH_INTERVAL), (RefreshVips(),)
+        case Evicted():
+            return Initialize(), (CloseGate(), DropVips())
+        case AddressLost():
+            return state, (AddVips(),)
         case _:
             return state, ()
 

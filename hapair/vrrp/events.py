@@ -26,6 +26,11 @@ class Stopped:
 
 
 @attrs.frozen
+class Leave:
+    """The router shall stop, and may take the time to be relieved: nobody is in a hurry."""
+
+
+@attrs.frozen
 class LinkDown:
     """The interface lost its carrier, was set down, or is gone."""
 
@@ -104,6 +109,7 @@ class Evicted:
 Event = (
     Started
     | Stopped
+    | Leave
     | LinkDown
     | LinkUp
     | AdvertReceived

@@ -36,6 +36,7 @@ from hapair.vrrp.events import (
     Event,
     Evicted,
     GroupChanged,
+    Leave,
     LinkDown,
     LinkUp,
     OpenGate,
@@ -117,6 +118,7 @@ class VirtualRouter:
         self._inbox: deque[Event | _Change] = deque()
         self._waiting: trio.CancelScope | None = None
         self._running = False
+        self._left: trio.Event | None = None
         self._read = 0
         """Packets read since the last time there was none."""
 
@@ -150,6 +152,16 @@ class VirtualRouter:
             for message in self._inbox:
                 if isinstance(message, _Change):
                     message.done.set()
+
+    async def leave(self) -> None:
+        """Give the VIPs to whoever takes them, serving until then; at most an advert interval and a bit.
+
+        For a planned stop.  Cancelled, it stays MASTER without adverts until `run` is cancelled as well.
+        """
+        if self._running:
+            self._left = trio.Event()
+            self._tell(Leave())
+            await self._left.wait()
 
     def set_tracking(self, verdict: Verdict) -> None:
         """Say what the things that this router tracks mean for it; nothing happens unless that changes."""
@@ -287,6 +299,8 @@ class VirtualRouter:
             await self._carry_out(orders)
         finally:
             self._report_step(event, before, priority)
+        if self._left is not None and not isinstance(self._state, election.Master):
+            self._left.set()
 
     def _note_masters(self, before: election.State, event: Event, now: float) -> None:
         """Count another MASTER beside us; logged when it appears and when it is over."""

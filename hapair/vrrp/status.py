@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from math import inf
 
 import attrs
 
@@ -19,6 +20,7 @@ from hapair.vrrp.events import (
     Event,
     Evicted,
     GroupChanged,
+    Leave,
     LinkDown,
     LinkUp,
     Promoted,
@@ -92,8 +94,12 @@ def cause(
             if not event.link_up:
                 return "started with its link down"
             return f"started, but {router.tracking.why}" if router.tracking.fault else "started"
-        case Stopped():
+        case Stopped() | Leave():
             return "stopped"
+        case AdvertReceived(source=source) if _leaving(before):
+            return f"stopped, {source} is MASTER"
+        case DeadlinePassed() if _leaving(before):
+            return "stopped, and nobody is MASTER instead"
         case LinkDown():
             return "link down"
         case LinkUp():
@@ -112,6 +118,10 @@ def cause(
             return f"{event.source} advertises priority {event.priority}, ours is {ours}{tie}"
         case _:
             return "reconfigured"
+
+
+def _leaving(state: election.State) -> bool:
+    return isinstance(state, election.Master) and state.leaving_at < inf
 
 
 def _silence(router: election.Router, peer: Peer | None, now: float) -> str:

@@ -12,6 +12,7 @@ from hapair.config.model import InitialState, VrrpInstance
 from hapair.vrrp.election import (
     AILING,
     REFRESH_INTERVAL,
+    RELIEF_MARGIN,
     Backup,
     Fault,
     Initialize,
@@ -34,6 +35,7 @@ from hapair.vrrp.events import (
     DropVips,
     Evicted,
     GroupChanged,
+    Leave,
     LinkDown,
     LinkUp,
     OpenGate,
@@ -548,3 +550,54 @@ class TestSyncGroupMember:
             (),
         )
         assert step(MEMBER, Fault(), GroupChanged(held=False, why=""), NOW) == (Fault(), ())
+
+
+class TestLeaving:
+    """A planned stop: goodbye first, and the VIP stays until somebody else serves on it."""
+
+    RELIEVED = (Initialize(), (*DOWN, SendAdvert(0)))
+
+    def leaving(self, router: Router = ROUTER) -> Master:
+        state, orders = step(router, master(router), Leave(), NOW)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(0),)
+        return state
+
+    def test_it_waits_for_the_longest_skew_that_a_relief_can_have(self):
+        assert self.leaving().leaving_at == NOW + 1.0 + RELIEF_MARGIN
+        fast = attrs.evolve(ROUTER, advert_interval=0.01)
+        assert self.leaving(fast).leaving_at == NOW + 0.01 + RELIEF_MARGIN
+        assert self.leaving(attrs.evolve(ROUTER, version=2, advert_interval=5.0)).leaving_at < NOW + 1.1
+
+    @pytest.mark.parametrize("priority", [1, 99, 200])
+    def test_whoever_is_master_now_relieves_it_whatever_the_priority(self, priority):
+        assert step(ROUTER, self.leaving(), advert(priority, LOW), NOW + 0.6) == self.RELIEVED
+
+    def test_another_goodbye_is_nobody_who_serves(self):
+        state = self.leaving()
+        assert step(ROUTER, state, advert(0), NOW + 0.1) == (state, ())
+
+    def test_with_nobody_to_relieve_it_the_vip_goes_all_the_same(self):
+        state = self.leaving()
+        assert step(ROUTER, state, DeadlinePassed(), state.leaving_at) == self.RELIEVED
+
+    def test_it_neither_advertises_nor_announces_but_keeps_the_vip_alive(self):
+        state = self.leaving()
+        assert deadline(state) == NOW + REFRESH_INTERVAL
+        after, orders = step(ROUTER, state, DeadlinePassed(), deadline(state))
+        assert orders == (RefreshVips(),)
+        assert deadline(after) == NOW + 2 * REFRESH_INTERVAL
+        assert step(ROUTER, state, AddressLost("192.0.2.100/24"), NOW) == (state, (AddVips(),))
+        assert step(ROUTER, state, Reconfigured(addresses=False), NOW) == (state, ())
+
+    def test_its_group_takes_it_along_and_a_strike_of_the_guard_is_the_end(self):
+        assert step(ROUTER, self.leaving(), Demoted("web"), NOW) == self.RELIEVED
+        assert step(ROUTER, self.leaving(), Evicted("frozen"), NOW) == (Initialize(), DOWN)
+
+    def test_it_is_not_taken_for_a_sleeper(self):
+        state = self.leaving()
+        assert not overslept(ROUTER, state, state.leaving_at + 10)
+
+    def test_who_is_not_master_leaves_at_once(self):
+        for state in (Initialize(), Fault(), backup()):
+            assert step(ROUTER, state, Leave(), NOW) == (Initialize(), ())

@@ -159,6 +159,47 @@ async def test_of_two_the_better_one_is_master_and_the_other_takes_over_after_it
         assert low.router.status().cause == f"{B} resigned"
 
 
+async def test_a_master_that_leaves_serves_until_it_is_relieved(segment, autojump_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    async with running(low, high):
+        await trio.sleep(10)
+        asked_at = trio.current_time()
+        holders: list[tuple[float, bool, bool]] = []
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def watch() -> None:
+                while True:
+                    holders.append((trio.current_time() - asked_at, low.gate.is_open, high.gate.is_open))
+                    await trio.sleep(0.001)
+
+            await high.router.leave()
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() - asked_at == pytest.approx(SKEW, abs=0.002)
+        assert all(low_open or high_open for _, low_open, high_open in holders), "served all the time"
+        assert sum(low_open and high_open for _, low_open, high_open in holders) <= 2
+        await settle()
+        assert (low.state, high.state) == (RouterState.MASTER, RouterState.INITIALIZE)
+        assert (low.holds(), high.holds()) == (True, False)
+        assert high.router.status().cause == f"stopped, {A} is MASTER"
+        assert low.router.status().cause == f"{B} resigned"
+        await trio.sleep(10)
+        assert high.state is RouterState.INITIALIZE, "it does not come back by itself"
+
+
+async def test_a_master_that_leaves_alone_does_not_wait_for_ever(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        asked_at = trio.current_time()
+        await node.router.leave()
+        assert trio.current_time() - asked_at == pytest.approx(1.05)
+        assert not node.holds()
+        assert node.guard.plans == {}
+        assert [priority for at, priority in node.adverts() if at >= asked_at] == [0, 0]
+        assert node.router.status().cause == "stopped, and nobody is MASTER instead"
+
+
 async def test_a_silent_master_is_replaced_after_the_master_down_interval(segment, autojump_clock):
     low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
     async with running(low, high):

@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hapair.vrrp.election import (
+    RELIEF_MARGIN,
     Backup,
     Fault,
     Initialize,
@@ -37,6 +38,7 @@ from hapair.vrrp.events import (
     DropVips,
     Event,
     Evicted,
+    Leave,
     LinkDown,
     LinkUp,
     OpenGate,
@@ -246,6 +248,26 @@ class World(RuleBasedStateMachine):
         node = self.nodes[n % len(self.nodes)]
         if not node.frozen:
             self.deliver(node, Stopped())
+
+    @rule(n=st.integers(0, 3))
+    def leave(self, n: int) -> None:
+        """A planned stop: served by somebody all the time, if there is anybody."""
+        node = self.nodes[n % len(self.nodes)]
+        if node.frozen:
+            return
+        ready = [peer for peer in self.nodes if isinstance(peer.state, Backup) and not peer.frozen]
+        alone = {peer.side for peer in self.nodes} != {node.side} or not ready
+        was_master = isinstance(node.state, Master) and node.state.leaving_at == inf
+        self.deliver(node, Leave())
+        self.disturb()
+        relief_after = (
+            max(peer.router.advert_interval for peer in self.nodes) + RELIEF_MARGIN + 3 * self.delay
+        )
+        self.run_for(node.router.advert_interval + RELIEF_MARGIN)
+        assert isinstance(node.state, Initialize), "left, relieved or not"
+        if was_master and not alone:
+            self.run_for(relief_after)
+            assert [peer for peer in self.nodes if isinstance(peer.state, Master)], "nobody relieved it"
 
     @rule(n=st.integers(0, 3))
     def crash(self, n: int) -> None:
