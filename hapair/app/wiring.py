@@ -17,7 +17,7 @@ from hapair.api.metrics import metrics
 from hapair.api.page import stats_responder
 from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
-from hapair.app.limits import reserve_descriptors
+from hapair.app.limits import reserve_descriptors, widen_table
 from hapair.app.sync_groups import SyncGroups
 from hapair.app.trackers import PINGS, interfaces, ping_plan, pings, watched
 from hapair.app.tracking import Tracking
@@ -34,6 +34,7 @@ from hapair.kernel.raw import RawSegment
 from hapair.kernel.routes import NetlinkRoutes
 from hapair.kernel.script_safety import Account, account
 from hapair.kernel.scripts import Script, run_script
+from hapair.kernel.secondaries import PromotedSecondaries
 from hapair.notify.notices import ServerChange, commands_of
 from hapair.notify.service import Notifications
 from hapair.track.findings import Found
@@ -101,7 +102,7 @@ class Node:
         Raises:
             StartError: a busy port, an unknown host or interface.
         """
-        reserve_descriptors(self.config.node.maxconn)
+        widen_table(reserve_descriptors(self.config.node.maxconn))
         self.notifications.open(self.config)
         self._find_script_account()
         self.plane.commit(self.plane.prepare(self.config), gate_addresses(self.config))
@@ -212,6 +213,7 @@ class VirtualRouters:
         self._guard = GuardProcess(guard_timeout)
         self._lifetime = address_lifetime(guard_timeout)
         self._groups = SyncGroups()
+        self._secondaries = PromotedSecondaries()
         self._tracks: Mapping[str, VrrpInstance] = {}
         """The instances with all that they track."""
         self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
@@ -230,6 +232,8 @@ class VirtualRouters:
             self._links = Links()
             stack.callback(self._links.close)
             self._route = stack.enter_context(route_socket())
+            stack.callback(self._secondaries.close)
+            self._promote(config)  # now: a chroot has no /proc
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._links.run)
                 self._needs = nursery
@@ -286,8 +290,13 @@ class VirtualRouters:
                 await self._nursery.start(self._route_for, instance)
 
     def _adopt(self, config: NodeConfig) -> set[str]:
+        self._promote(config)
         self._tracks = sharing_tracks(config.vrrp, config.sync_groups.values())
         return self._groups.adopt(config.sync_groups)
+
+    def _promote(self, config: NodeConfig) -> None:
+        wanted = {vrrp.interface for vrrp in config.vrrp.values() if vrrp.promote_secondaries}
+        self._secondaries.adopt(wanted)
 
     async def _route_for(
         self, instance: VrrpInstance, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

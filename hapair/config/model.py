@@ -271,6 +271,16 @@ class VrrpInstance:
     """Seconds between announcements while MASTER; 0 for never."""
     garp_refresh_repeat: int = 1
     """Gratuitous ARPs for each address in such an announcement."""
+    garp_lower_prio_repeat: int | None = None
+    """Gratuitous ARPs for each address when a MASTER of lower priority was heard; None: `garp_count`."""
+    garp_lower_prio_delay: float | None = None
+    """Seconds until those are repeated once more, 0 for never; None: `garp_delay`."""
+    garp_interval: float = 0.0
+    """Seconds between two gratuitous ARPs, 0 for none."""
+    gna_interval: float = 0.0
+    """Seconds between two unsolicited neighbour advertisements, 0 for none."""
+    promote_secondaries: bool = False
+    """Keep the other addresses of a subnet when the VIP that is its primary goes (Linux sysctl)."""
     track: tuple[Track, ...] = ()
     notify: tuple[str, ...] = ()
     """Words of a command for every transition; it is given more (see `hapair.notify.notices`)."""

@@ -33,6 +33,7 @@ _CLIENT_TIMEOUTS = ("http_request", "client", "http_keep_alive")
 _SERVER_TIMEOUTS = ("connect", "server", "check", "queue")
 _DURATIONS = frozenset(
     "hard_stop_after guard_timeout advert_interval startup_delay preempt_delay garp_delay garp_refresh "
+    "garp_lower_prio_delay garp_interval gna_interval "
     "inter fastinter downinter notify_timeout timeout interval".split()
 )
 """Fields that are seconds, beside the timeouts."""

@@ -213,6 +213,11 @@ vrrp = table(
     garp_delay=fields.delay,
     garp_refresh=fields.delay,
     garp_refresh_repeat=fields.integer(1, 100),
+    garp_lower_prio_repeat=fields.integer(1, 100),
+    garp_lower_prio_delay=fields.delay,
+    garp_interval=fields.delay,
+    gna_interval=fields.delay,
+    promote_secondaries=fields.boolean,
     track=one_or_more(track),
     **tables_notify.hooks,
 )

@@ -94,6 +94,10 @@ class Router:
     garp_delay: float = 5.0
     garp_refresh: float = 60.0
     garp_refresh_repeat: int = 1
+    garp_lower_prio_repeat: int | None = None
+    """None: `garp_count`."""
+    garp_lower_prio_delay: float | None = None
+    """None: `garp_delay`."""
 
     @property
     def effective_priority(self) -> int:
@@ -139,6 +143,8 @@ def router_of(instance: VrrpInstance, source: IPAddress, *, tracking: Verdict = 
         garp_delay=instance.garp_delay,
         garp_refresh=instance.garp_refresh,
         garp_refresh_repeat=instance.garp_refresh_repeat,
+        garp_lower_prio_repeat=instance.garp_lower_prio_repeat,
+        garp_lower_prio_delay=instance.garp_lower_prio_delay,
     )
 
 
@@ -182,6 +188,8 @@ class Master:
     """The next periodic announcement; `inf` for never."""
     leaving_at: float = inf
     """It has said goodbye, and serves until then at the latest, or until another MASTER is heard."""
+    repeat_count: int = 5
+    """Gratuitous ARPs for each address when the burst is repeated."""
 
 
 State = Initialize | Fault | Backup | Master
@@ -293,7 +301,8 @@ def _become_master(router: Router, now: float) -> Step:
             advert_at=now + router.advert_interval,
             refresh_at=now + REFRESH_INTERVAL,
             announced_at=now,
-            repeats_at=_last_repeat(router, now),
+            repeats_at=_last_repeat(router.garp_delay, now),
+            repeat_count=router.garp_count,
             reannounce_at=inf,
         ),
         now,
@@ -436,7 +445,7 @@ def _tick(router: Router, state: Master, now: float) -> Step:
     if any(at <= now for at in state.repeats_at):
         left = tuple(at for at in state.repeats_at if at > now)
         state = _announced(router, attrs.evolve(state, repeats_at=left), now)
-        orders.append(Announce(router.garp_count))
+        orders.append(Announce(state.repeat_count))
     elif now >= state.reannounce_at:
         state = _announced(router, state, now)
         orders.append(Announce(router.garp_refresh_repeat))
@@ -451,17 +460,21 @@ def _duel(router: Router, state: Master, now: float) -> Step:
     hears us.  So announce now *and* one interval later; a burst at most every
     interval, whatever the other side sends.
     """
+    count, delay = router.garp_lower_prio_repeat, router.garp_lower_prio_delay
+    count = router.garp_count if count is None else count
+    delay = router.garp_delay if delay is None else delay
     soon = now + router.advert_interval
     pending = tuple(at for at in state.repeats_at[:1] if at < soon)
-    state = attrs.evolve(state, repeats_at=(*pending, soon, *_last_repeat(router, now)))
+    repeats_at = (*pending, soon, *_last_repeat(delay, now))
+    state = attrs.evolve(state, repeats_at=repeats_at, repeat_count=count)
     advert = SendAdvert(router.effective_priority)
     if now < state.announced_at + router.advert_interval:
         return state, (advert,)
-    return _announced(router, state, now), (advert, Announce(router.garp_count))
+    return _announced(router, state, now), (advert, Announce(count))
 
 
-def _last_repeat(router: Router, now: float) -> tuple[float, ...]:
-    return (now + router.garp_delay,) if router.garp_delay else ()
+def _last_repeat(delay: float, now: float) -> tuple[float, ...]:
+    return (now + delay,) if delay else ()
 
 
 def _announced(router: Router, state: Master, now: float) -> Master:

@@ -48,6 +48,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.pacing import Pacing
 from hapair.vrrp.reports import (
     DuplicateMaster,
     DuplicateMasterGone,
@@ -115,6 +116,7 @@ class VirtualRouter:
         self._former: tuple[IPInterface, ...] = ()
         """VIPs of the configuration before this one that may still be on the interface."""
         self._strikes = guard.strikes()
+        self._pacing = Pacing()
         self._inbox: deque[Event | _Change] = deque()
         self._waiting: trio.CancelScope | None = None
         self._running = False
@@ -245,6 +247,9 @@ class VirtualRouter:
             if due and (self._read >= READ_BATCH or isinstance(self._state, election.Master)):
                 self._read = 0
                 return DeadlinePassed()
+            if self._pacing.due <= now:
+                await self._announce_paced()
+                continue
             # What is queued comes before a silence: we may have been asleep, not the master.
             packet = self._segment.receive_nowait()
             if packet is not None:
@@ -258,7 +263,8 @@ class VirtualRouter:
                 return DeadlinePassed()
             else:
                 self._read = 0
-                with trio.CancelScope(deadline=election.deadline(self._state)) as self._waiting:
+                wake = min(election.deadline(self._state), self._pacing.due)
+                with trio.CancelScope(deadline=wake) as self._waiting:
                     await self._segment.readable()
                 self._waiting = None
 
@@ -273,6 +279,8 @@ class VirtualRouter:
         now = trio.current_time()
         before = self._state
         self._state, orders = election.step(self._router, before, event, now)
+        if not isinstance(self._state, election.Master):
+            self._pacing.clear()
         self._note_masters(before, event, now)
         if type(self._state) is not type(before):
             self._since = now
@@ -365,7 +373,21 @@ class VirtualRouter:
                     if priority == election.RESIGNING:
                         log.info("(%s) sent 0 priority", self._instance.name)
                 case Announce(count=count):
-                    await self._announcer.announce(tuple(vip.ip for vip in self._instance.held), count)
+                    await self._announce(count)
+
+    async def _announce(self, count: int) -> None:
+        addresses = tuple(vip.ip for vip in self._instance.held)
+        if self._instance.garp_interval or self._instance.gna_interval:
+            self._pacing.order(addresses, count, trio.current_time())
+            await self._announce_paced()
+        else:
+            await self._announcer.announce(addresses, count)
+
+    async def _announce_paced(self) -> None:
+        now, instance = trio.current_time(), self._instance
+        due = self._pacing.take(now, instance.garp_interval, instance.gna_interval)
+        if due:
+            await self._announcer.announce(due, 1)
 
     async def _add_vips(self) -> bool:
         """Return False when the interface has vanished: that is a fault to be handled, not an error."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -19,7 +21,7 @@ def limits(monkeypatch):
 
 
 def test_the_soft_limit_is_raised_as_far_as_needed(limits):
-    reserve_descriptors(1000)
+    assert reserve_descriptors(1000) == 2000 + SPARE
     assert limits["is"] == (2000 + SPARE, 4096)
 
 
@@ -34,3 +36,15 @@ def test_a_hard_limit_that_is_too_low_is_told_with_what_would_fit(limits):
     ):
         reserve_descriptors(2000)
     assert limits["is"] == (1024, 4096)
+
+
+def test_the_kernels_table_of_files_has_its_size_from_the_start():
+    """In a process of its own, because a table that has grown stays so."""
+    program = (
+        "from hapair.app.limits import widen_table; widen_table(1000); print(*open('/proc/self/status'))"
+    )
+    status = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    size = next(line.split()[1] for line in status.splitlines() if "FDSize:" in line)
+    assert int(size) >= 1000

@@ -106,6 +106,11 @@ VRRP = st.fixed_dictionaries(
         "garp_count": st.integers(1, 100),
         "garp_delay": st.just(0) | DURATIONS,
         "garp_refresh": DURATIONS,
+        "garp_lower_prio_repeat": st.integers(1, 100),
+        "garp_lower_prio_delay": st.just(0) | DURATIONS,
+        "garp_interval": st.just(0) | DURATIONS,
+        "gna_interval": st.just(0) | DURATIONS,
+        "promote_secondaries": st.booleans(),
         "track": st.sampled_from(["backend.web", "backend.web>=1 weight -20 reverse"]),
     },
 )

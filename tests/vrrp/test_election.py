@@ -255,6 +255,15 @@ class TestMaster:
     def test_equal_priority_yields_to_the_higher_address(self):
         assert step(ROUTER, master(), advert(100, HIGH), NOW) == (backup(), (*DOWN, SendAdvert(100)))
 
+    def test_a_master_of_lower_priority_has_a_burst_and_a_repetition_of_its_own(self):
+        router = attrs.evolve(ROUTER, garp_delay=0.0, garp_lower_prio_repeat=2, garp_lower_prio_delay=3.0)
+        state, orders = step(router, master(router), advert(99, HIGH), NOW + 1)
+        assert isinstance(state, Master)
+        assert orders == (SendAdvert(100), Announce(2))
+        assert state.repeats_at == (NOW + 2, NOW + 4)
+        _, orders = step(router, state, DeadlinePassed(), NOW + 4)
+        assert Announce(2) in orders
+
     def test_equal_priority_from_a_lower_address_is_answered(self):
         state, orders = step(ROUTER, master(), advert(100, LOW), NOW + 0.2)
         assert isinstance(state, Master)

@@ -679,3 +679,29 @@ async def test_a_startup_delay_passes_in_initialize(segment, autojump_clock):
         assert (node.state, node.router.status().cause) == (RouterState.BACKUP, "started 5 s ago")
         await trio.sleep(MASTER_DOWN)
         assert node.state is RouterState.MASTER
+
+
+async def test_garp_interval_keeps_announcements_apart_and_adverts_on_time(segment, autojump_clock):
+    instance = attrs.evolve(
+        WEB, addresses=(VIP, SECOND), garp_count=2, garp_interval=0.75, garp_delay=0.0, garp_refresh=0.0
+    )
+    node = Node(segment, A, instance)
+    async with running(node):
+        start = trio.current_time() + MASTER_DOWN
+        await trio.sleep(MASTER_DOWN + 4.5)
+        assert [
+            (round(at - start, 6), addresses, count) for at, addresses, count in node.announcer.announced
+        ] == [(0.75 * n, (vip.ip,), 1) for n, vip in enumerate((VIP, SECOND, VIP, SECOND))]
+        assert [round(at - start, 6) for at, _ in node.adverts()] == [0, 1, 2, 3, 4]
+
+
+async def test_what_waits_to_be_announced_is_forgotten_with_the_vip(segment, autojump_clock):
+    instance = attrs.evolve(WEB, garp_count=100, garp_interval=0.5, garp_delay=0.0, garp_refresh=0.0)
+    node = Node(segment, A, instance)
+    async with running(node):
+        await become_master(node)
+        node.link.set_up(False)
+        await settle()
+        announced = len(node.announcer.announced)
+        await trio.sleep(5)
+        assert len(node.announcer.announced) == announced

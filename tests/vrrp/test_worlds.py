@@ -263,7 +263,7 @@ class World(RuleBasedStateMachine):
         relief_after = (
             max(peer.router.advert_interval for peer in self.nodes) + RELIEF_MARGIN + 3 * self.delay
         )
-        self.run_for(node.router.advert_interval + RELIEF_MARGIN)
+        self.run_for(node.router.advert_interval + RELIEF_MARGIN + EPSILON)
         assert isinstance(node.state, Initialize), "left, relieved or not"
         if was_master and not alone:
             self.run_for(relief_after)
