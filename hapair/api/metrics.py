@@ -90,6 +90,7 @@ def _vrrp(routers: Sequence[RouterStatus]) -> Iterator[str]:
     for name, type_, attribute in (
         ("effective_priority", "gauge", "effective_priority"),
         ("transitions_total", "counter", "transitions"),
+        ("misplaced_addresses_total", "counter", "misplaced_addresses"),
         ("duplicate_masters_total", "counter", "duplicate_masters"),
         ("duplicate_master_seconds_total", "counter", "duplicate_master_seconds"),
         ("adverts_sent_total", "counter", "adverts_sent"),

@@ -149,6 +149,8 @@ def _gate(router: dict[str, Any], address: str) -> str:
 def _details(router: dict[str, Any]) -> str:
     parts = [f"{router['adverts_sent']} adverts sent", f"{router['adverts_received']} received"]
     parts += [f"{count} dropped ({reason})" for reason, count in sorted(router["drops"].items())]
+    if router.get("misplaced_addresses"):
+        parts.append(f"{router['misplaced_addresses']} misplaced addresses removed")
     if router.get("duplicate_master_seconds"):
         parts.append(f"two masters for {router['duplicate_master_seconds']:.1f} s")
     parts.append(f"{router['transitions']} transition{'s' * (router['transitions'] != 1)}")

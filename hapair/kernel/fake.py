@@ -17,7 +17,7 @@ import trio
 
 from hapair.config.model import IPAddress, IPInterface, VirtualRoute, VirtualRule, VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.ports import AddressListener, LinkListener
+from hapair.kernel.ports import AddressListener, AddressSeenListener, LinkListener, Placed
 from hapair.vrrp import routes, wire
 from hapair.vrrp.guard import Plan
 
@@ -31,10 +31,15 @@ class FakeLink:
         self.mac = mac
         self.up = True
         self.exists = True
-        self._listeners: list[tuple[LinkListener, AddressListener]] = []
+        self._listeners: list[tuple[LinkListener, AddressListener, AddressSeenListener]] = []
 
-    def subscribe(self, on_state: LinkListener, on_address_lost: AddressListener) -> Callable[[], None]:
-        entry = (on_state, on_address_lost)
+    def subscribe(
+        self,
+        on_state: LinkListener,
+        on_address_lost: AddressListener,
+        on_address_seen: AddressSeenListener = lambda _index, _address: None,
+    ) -> Callable[[], None]:
+        entry = (on_state, on_address_lost, on_address_seen)
         self._listeners.append(entry)
         return lambda: self._listeners.remove(entry)
 
@@ -44,12 +49,16 @@ class FakeLink:
 
     def set_up(self, up: bool) -> None:
         self.up = up
-        for on_state, _ in tuple(self._listeners):
+        for on_state, _, _ in tuple(self._listeners):
             on_state(up)
 
     def address_lost(self, address: IPInterface) -> None:
-        for _, on_address_lost in tuple(self._listeners):
+        for _, on_address_lost, _ in tuple(self._listeners):
             on_address_lost(address)
+
+    def address_seen(self, index: int, address: IPInterface) -> None:
+        for _, _, on_address_seen in tuple(self._listeners):
+            on_address_seen(index, address)
 
 
 class FakeAddresses:
@@ -60,6 +69,7 @@ class FakeAddresses:
         self._expiry: dict[IPInterface, float] = dict.fromkeys(permanent, inf)
         self.refuse: dict[IPInterface, int] = {}
         """Errno for every `add` of an address."""
+        self._elsewhere: set[Placed] = set()
 
     async def add(self, vip: IPInterface, lifetime: int | None) -> None:
         await trio.lowlevel.checkpoint()
@@ -67,6 +77,7 @@ class FakeAddresses:
         if code:
             raise KernelError(f"add {vip} to {self._link.name}", code, os.strerror(code))
         self._expiry[vip] = inf if lifetime is None else trio.current_time() + lifetime
+        self._link.address_seen(self._link.index, vip)
 
     async def remove(self, vip: IPInterface) -> None:
         await trio.lowlevel.checkpoint()
@@ -76,6 +87,26 @@ class FakeAddresses:
     async def present(self) -> frozenset[IPInterface]:
         await trio.lowlevel.checkpoint()
         return self.now()
+
+    async def everywhere(self, addresses: frozenset[IPAddress]) -> list[Placed]:
+        await trio.lowlevel.checkpoint()
+        here = {Placed(self._link.index, self._link.name, address) for address in self.now()}
+        return sorted(placed for placed in here | self._elsewhere if placed.address.ip in addresses)
+
+    async def remove_misplaced(self, placed: Placed) -> None:
+        if placed.index == self._link.index:
+            await self.remove(placed.address)
+        else:
+            await trio.lowlevel.checkpoint()
+            self._elsewhere.discard(placed)
+
+    def meddle(self, placed: Placed) -> None:
+        """Put an address somewhere, as another program does."""
+        if placed.index == self._link.index:
+            self._expiry[placed.address] = inf
+        else:
+            self._elsewhere.add(placed)
+        self._link.address_seen(placed.index, placed.address)
 
     def now(self) -> frozenset[IPInterface]:
         """Return what is there, without a checkpoint: for assertions."""

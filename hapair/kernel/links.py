@@ -17,7 +17,7 @@ import trio
 from hapair.config.model import IPInterface
 from hapair.errors import KernelError
 from hapair.kernel import rtnetlink
-from hapair.kernel.ports import AddressListener, LinkListener
+from hapair.kernel.ports import AddressListener, AddressSeenListener, LinkListener
 
 log = logging.getLogger("hapair.kernel")
 
@@ -34,11 +34,16 @@ class Link:
         self.index = 0
         self.mac = b""
         self.up = False
-        self._listeners: list[tuple[LinkListener, AddressListener]] = []
+        self._listeners: list[tuple[LinkListener, AddressListener, AddressSeenListener]] = []
 
-    def subscribe(self, on_state: LinkListener, on_address_lost: AddressListener) -> Callable[[], None]:
+    def subscribe(
+        self,
+        on_state: LinkListener,
+        on_address_lost: AddressListener,
+        on_address_seen: AddressSeenListener = lambda _index, _address: None,
+    ) -> Callable[[], None]:
         """Call the listeners from now on; returns the call that ends it."""
-        entry = (on_state, on_address_lost)
+        entry = (on_state, on_address_lost, on_address_seen)
         self._listeners.append(entry)
         return lambda: self._listeners.remove(entry)
 
@@ -58,11 +63,15 @@ class Link:
             self._tell(False)
 
     def address_lost(self, address: IPInterface) -> None:
-        for _, on_address_lost in tuple(self._listeners):
+        for _, on_address_lost, _ in tuple(self._listeners):
             on_address_lost(address)
 
+    def address_seen(self, index: int, address: IPInterface) -> None:
+        for _, _, on_address_seen in tuple(self._listeners):
+            on_address_seen(index, address)
+
     def _tell(self, up: bool) -> None:
-        for on_state, _ in tuple(self._listeners):
+        for on_state, _, _ in tuple(self._listeners):
             on_state(up)
 
 
@@ -141,6 +150,9 @@ class Links:
                 for link in self._links.values():
                     if link.index == index:
                         link.address_lost(address)
+            case rtnetlink.AddressSeen(index=index, address=address):
+                for link in self._links.values():
+                    link.address_seen(index, address)
             case rtnetlink.Done():
                 pass
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_interface
@@ -21,7 +22,7 @@ import trio
 
 from hapair.config.model import IPAddress, IPInterface
 from hapair.errors import KernelError
-from hapair.kernel.ports import Link
+from hapair.kernel.ports import Link, Placed
 
 _FOREVER = 0xFFFFFFFF
 _FAMILIES = {4: 2, 6: 10}
@@ -69,6 +70,34 @@ class NetlinkAddresses:
         await trio.lowlevel.checkpoint()
         return frozenset(self._all())
 
+    async def everywhere(self, addresses: frozenset[IPAddress]) -> list[Placed]:
+        """Where these are now: on any interface, with any prefix."""
+        await trio.lowlevel.checkpoint()
+        with _translated("list all addresses"):
+            messages = [
+                message
+                for family in {_FAMILIES[address.version] for address in addresses}
+                for message in self._route.get_addr(family=family)
+            ]
+        return [
+            Placed(message["index"], _name_of(message["index"]), interface_of(message))
+            for message in messages
+            if interface_of(message).ip in addresses
+        ]
+
+    async def remove_misplaced(self, placed: Placed) -> None:
+        """Take it off; nothing happens when it, or the interface, is not there."""
+        await trio.lowlevel.checkpoint()
+        doing = f"remove {placed.address} from {placed.ifname}"
+        with _translated(doing, fine=(errno.EADDRNOTAVAIL, errno.ENODEV)):
+            self._route.addr(
+                "del",
+                index=placed.index,
+                address=str(placed.address.ip),
+                prefixlen=placed.address.network.prefixlen,
+                family=_FAMILIES[placed.address.version],
+            )
+
     def first(self, family: int, *, besides: tuple[IPInterface, ...]) -> IPAddress | None:
         """Return the interface's first address that is not one of `besides`: the source of adverts.
 
@@ -112,6 +141,13 @@ class NetlinkAddresses:
             family=_FAMILIES[vip.version],
             **more,
         )
+
+
+def _name_of(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:  # gone, or in the namespace of somebody else
+        return f"interface {index}"
 
 
 def interface_of(message: Any) -> IPInterface:

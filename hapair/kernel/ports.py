@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import attrs
+
 from hapair.config.model import IPAddress, IPInterface, VrrpInstance
 from hapair.vrrp.guard import Plan
 from hapair.vrrp.wire import Packet
+
+
+@attrs.frozen(order=True)
+class Placed:
+    """An address where it is."""
+
+    index: int
+    """Of the interface."""
+    ifname: str
+    address: IPInterface
 
 
 class Addresses(Protocol):
@@ -31,6 +43,12 @@ class Addresses(Protocol):
 
     async def present(self) -> frozenset[IPInterface]:
         """Every address on the interface now."""
+
+    async def everywhere(self, addresses: frozenset[IPAddress]) -> list[Placed]:
+        """Where these are now: on any interface, with any prefix."""
+
+    async def remove_misplaced(self, placed: Placed) -> None:
+        """Take it off; nothing happens when it is not there."""
 
 
 class Routes(Protocol):
@@ -101,6 +119,10 @@ AddressListener = Callable[[IPInterface], None]
 """Called with an address that was taken off the interface, by whomever."""
 
 
+AddressSeenListener = Callable[[int, IPInterface], None]
+"""Called with the index of any interface, not only this one, and an address that was put there or renewed."""
+
+
 class Link(Protocol):
     """One interface by name; it may vanish and come back as another."""
 
@@ -118,5 +140,10 @@ class Link(Protocol):
     def up(self) -> bool:
         """Exists, is set up and has a carrier."""
 
-    def subscribe(self, on_state: LinkListener, on_address_lost: AddressListener) -> Callable[[], None]:
+    def subscribe(
+        self,
+        on_state: LinkListener,
+        on_address_lost: AddressListener,
+        on_address_seen: AddressSeenListener = ...,
+    ) -> Callable[[], None]:
         """Call the listeners from now on; returns the call that ends it."""

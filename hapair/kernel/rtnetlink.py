@@ -18,6 +18,7 @@ NLMSG_DONE = 3
 RTM_NEWLINK = 16
 RTM_DELLINK = 17
 RTM_GETLINK = 18
+RTM_NEWADDR = 20
 RTM_DELADDR = 21
 GROUP_LINK = 1
 GROUP_IPV4_IFADDR = 0x10
@@ -53,6 +54,14 @@ class LinkGone:
 
 
 @attrs.frozen
+class AddressSeen:
+    """It is there, or was renewed."""
+
+    index: int
+    address: IPInterface
+
+
+@attrs.frozen
 class AddressGone:
     index: int
     address: IPInterface
@@ -63,7 +72,7 @@ class Done:
     """The end of a dump."""
 
 
-Notice = LinkSeen | LinkGone | AddressGone | Done
+Notice = LinkSeen | LinkGone | AddressSeen | AddressGone | Done
 
 
 def dump_links_request() -> bytes:
@@ -91,19 +100,20 @@ def _notice(kind: int, body: bytes) -> Notice | None:
         return Done()
     if kind in (RTM_NEWLINK, RTM_DELLINK) and len(body) >= _IFINFOMSG.size:
         return _link(kind, body)
-    if kind == RTM_DELADDR and len(body) >= _IFADDRMSG.size:
-        return _address(body)
+    if kind in (RTM_NEWADDR, RTM_DELADDR) and len(body) >= _IFADDRMSG.size:
+        return _address(kind, body)
     return None
 
 
-def _address(body: bytes) -> AddressGone | None:
+def _address(kind: int, body: bytes) -> AddressSeen | AddressGone | None:
     family, prefixlen, _, _, index = _IFADDRMSG.unpack_from(body)
     attributes = _attributes(body[_IFADDRMSG.size :])
     # IPv4 has both: IFA_ADDRESS is the other end of a point-to-point link.
     local = attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS))
     if local is None or len(local) != _ADDRESS_LENGTHS.get(family):
         return None
-    return AddressGone(index, ip_interface((ip_address(local), prefixlen)))
+    address = ip_interface((ip_address(local), prefixlen))
+    return AddressSeen(index, address) if kind == RTM_NEWADDR else AddressGone(index, address)
 
 
 def _link(kind: int, body: bytes) -> Notice | None:

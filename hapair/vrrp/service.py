@@ -14,6 +14,7 @@ import errno
 import logging
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -22,7 +23,7 @@ import trio
 
 from hapair.config.model import IPAddress, IPInterface, VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.ports import Addresses, Announcer, Gate, Guard, Link, Routes, Segment
+from hapair.kernel.ports import Addresses, Announcer, Gate, Guard, Link, Placed, Routes, Segment
 from hapair.vrrp import election
 from hapair.vrrp.adverts import Adverts
 from hapair.vrrp.events import (
@@ -72,6 +73,10 @@ READ_BATCH = 64
 """Packets read in a row before a deadline that has passed is served: a flood must not silence us."""
 
 
+LOOK_INTERVAL = 0.2
+"""Seconds between two looks for misplaced VIPs: who keeps putting them there must not keep us busy."""
+
+
 @attrs.frozen(eq=False)
 class _Change:
     """A new configuration on its way into the loop."""
@@ -117,6 +122,12 @@ class VirtualRouter:
         """VIPs of the configuration before this one that may still be on the interface."""
         self._strikes = guard.strikes()
         self._pacing = Pacing()
+        self._vips = frozenset(vip.ip for vip in instance.held)
+        self._look_at = inf
+        """When to look for VIPs that somebody else has put somewhere."""
+        self._looked_at = -inf
+        self._misplaced: dict[Placed, int] = {}
+        """How often each was removed."""
         self._inbox: deque[Event | _Change] = deque()
         self._waiting: trio.CancelScope | None = None
         self._running = False
@@ -134,7 +145,7 @@ class VirtualRouter:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Take part in the election until cancelled, then give the VIPs away."""
-        unsubscribe = self._link.subscribe(self._on_link, self._on_address_lost)
+        unsubscribe = self._link.subscribe(self._on_link, self._on_address_lost, self._on_address_seen)
         self._running = True
         try:
             await self._sweep()
@@ -212,6 +223,7 @@ class VirtualRouter:
             effective_priority=self._router.effective_priority,
             why=self._router.tracking.why,
             peer=self._adverts.peer,
+            misplaced_addresses=sum(self._misplaced.values()),
             duplicate_masters=self._split.count,
             duplicate_master_seconds=self._split.seconds,
             adverts_sent=self._sent,
@@ -230,6 +242,19 @@ class VirtualRouter:
     def _on_address_lost(self, address: IPInterface) -> None:
         if address in self._instance.held:
             self._tell(AddressLost(str(address)))
+
+    def _on_address_seen(self, index: int, address: IPInterface) -> None:
+        if address.ip in self._vips and not self._belongs(index, address):
+            self._look_at = max(trio.current_time(), self._looked_at + LOOK_INTERVAL)
+            if self._waiting is not None:
+                self._waiting.cancel()
+
+    def _belongs(self, index: int, address: IPInterface) -> bool:
+        """Whether a VIP is where it should be; a link-local address of another link is no VIP."""
+        if address.ip.is_link_local and index != self._link.index:
+            return True
+        master = isinstance(self._state, election.Master)
+        return master and index == self._link.index and address in self._instance.held
 
     async def _next(self) -> Event | _Change:
         """Return what happens next; nothing is awaited between finding it and returning it."""
@@ -250,6 +275,9 @@ class VirtualRouter:
             if self._pacing.due <= now:
                 await self._announce_paced()
                 continue
+            if self._look_at <= now:
+                await self._remove_misplaced()
+                continue
             # What is queued comes before a silence: we may have been asleep, not the master.
             packet = self._segment.receive_nowait()
             if packet is not None:
@@ -263,7 +291,7 @@ class VirtualRouter:
                 return DeadlinePassed()
             else:
                 self._read = 0
-                wake = min(election.deadline(self._state), self._pacing.due)
+                wake = min(election.deadline(self._state), self._pacing.due, self._look_at)
                 with trio.CancelScope(deadline=wake) as self._waiting:
                     await self._segment.readable()
                 self._waiting = None
@@ -430,6 +458,24 @@ class VirtualRouter:
         for vip in await self._addresses.present() & frozenset(self._instance.held):
             log.info("(%s) removing %s, left over on %s", self._instance.name, vip, self._link.name)
             await self._addresses.remove(vip)
+        await self._remove_misplaced()
+
+    async def _remove_misplaced(self) -> None:
+        """Remove VIPs that are on another interface, with another prefix, or here while we are not MASTER."""
+        self._looked_at, self._look_at = trio.current_time(), inf
+        for placed in await self._addresses.everywhere(self._vips):
+            if self._belongs(placed.index, placed.address):
+                continue
+            await self._addresses.remove_misplaced(placed)
+            self._misplaced[placed] = times = self._misplaced.get(placed, 0) + 1
+            if times & (times - 1) == 0:  # 1, 2, 4, 8 ...: who puts it there may be as stubborn as we are
+                log.warning(
+                    "(%s) somebody put %s on %s, removing it (%d times now)",
+                    self._instance.name,
+                    placed.address,
+                    placed.ifname,
+                    times,
+                )
 
     async def _learn_networks(self) -> None:
         vips = {vip.ip for vip in self._instance.held}
@@ -455,6 +501,7 @@ class VirtualRouter:
     def _adopt(self, instance: VrrpInstance) -> None:
         self._former = tuple(vip for vip in self._instance.held if vip not in instance.held)
         self._instance = instance
+        self._vips = frozenset(vip.ip for vip in instance.held)
         was = self._router
         self._router = attrs.evolve(
             election.router_of(instance, self._source, tracking=was.tracking),

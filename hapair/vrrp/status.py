@@ -79,6 +79,8 @@ class RouterStatus:
     adverts_received: int
     drops: Mapping[str, int]
     """Invalid packets by `wire.Drop` value; `vrid` is other routers' traffic."""
+    misplaced_addresses: int = 0
+    """VIPs that somebody else put on this node, and that were removed."""
     duplicate_masters: int = 0
     """Times that another MASTER was heard while we were and stayed MASTER."""
     duplicate_master_seconds: float = 0.0

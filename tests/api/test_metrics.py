@@ -22,6 +22,7 @@ def router(**more) -> RouterStatus:
         "effective_priority": 150,
         "why": "",
         "peer": None,
+        "misplaced_addresses": 5,
         "duplicate_masters": 2,
         "duplicate_master_seconds": 1.25,
         "adverts_sent": 10,

@@ -86,6 +86,22 @@ async def test_the_prefix_is_part_of_the_address(room):
     assert VIP in await room.addresses.present()
 
 
+async def test_an_address_is_found_wherever_it_is_and_can_be_removed_from_there(room):
+    other = IPv4Interface("192.0.2.100/32")
+    await room.addresses.add(VIP, 5)
+    await room.addresses.add(other, None)
+    await room.addresses.add(SECOND, None)
+    found = await room.addresses.everywhere(frozenset({VIP.ip}))
+    assert {(placed.index, placed.address) for placed in found} == {
+        (room.link.index, VIP),
+        (room.link.index, other),
+    }
+    (misplaced,) = [placed for placed in found if placed.address == other]
+    await room.addresses.remove_misplaced(misplaced)
+    await room.addresses.remove_misplaced(misplaced)
+    assert await room.addresses.present() == {OWN, VIP, SECOND}
+
+
 @pytest.mark.slow
 async def test_a_lifetime_runs_out_by_itself_unless_it_is_renewed(room):
     await room.addresses.add(VIP, 1)

@@ -7,7 +7,15 @@ from ipaddress import IPv4Interface, IPv6Interface
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapair.kernel.rtnetlink import AddressGone, Done, LinkGone, LinkSeen, dump_links_request, parse
+from hapair.kernel.rtnetlink import (
+    AddressGone,
+    AddressSeen,
+    Done,
+    LinkGone,
+    LinkSeen,
+    dump_links_request,
+    parse,
+)
 
 UP, RUNNING = 0x1, 0x40
 
@@ -53,6 +61,12 @@ def test_a_port_leaving_its_bridge_is_not_a_deleted_link():
     assert list(parse(link_message(17, family=7))) == []
 
 
+def test_an_address_that_is_there():
+    assert list(parse(address_message(20, 2, "192.0.2.100"))) == [
+        AddressSeen(7, IPv4Interface("192.0.2.100/24"))
+    ]
+
+
 def test_a_removed_ipv4_address():
     assert list(parse(address_message(21, 2, "192.0.2.100"))) == [
         AddressGone(7, IPv4Interface("192.0.2.100/24"))
@@ -65,8 +79,7 @@ def test_a_removed_ipv6_address():
     ]
 
 
-def test_added_addresses_and_those_of_other_families_are_none_of_our_business():
-    assert list(parse(address_message(20, 2, "192.0.2.100"))) == []
+def test_addresses_of_other_families_are_none_of_our_business():
     assert list(parse(address_message(21, 12, "192.0.2.100"))) == []
     assert list(parse(address_message(21, 2, "2001:db8::1"))) == []
 

@@ -205,3 +205,18 @@ def test_a_vip_left_by_an_earlier_life_is_swept_at_the_start(stage):
     program.wait_for("Entering BACKUP STATE")
     assert VIP not in stage.a.addresses()
     assert program.lines[0] == "(web) removing 192.0.2.100/24, left over on eth0"
+
+
+def test_vips_that_somebody_puts_in_other_places_are_removed_at_once(stage):
+    master(stage, stage.start(stage.a, 200), stage.a)
+    low = stage.start(stage.b, 100)
+    guard_pid(low)  # it is running
+    stage.b.run("ip", "address", "add", VIP, "dev", "eth0")
+    stage.a.run("ip", "address", "add", "192.0.2.100/32", "dev", "lo")
+    stage.a.run("ip", "address", "add", "192.0.2.100/32", "dev", "eth0")
+    for namespace, ifname in ((stage.a, "lo"), (stage.a, "eth0"), (stage.b, "eth0")):
+        wrong = {VIP, "192.0.2.100/32"} - ({VIP} if (namespace, ifname) == (stage.a, "eth0") else set())
+        wait_for(
+            lambda ns=namespace, dev=ifname, all_=wrong: not all_ & ns.addresses(dev), what="their removal"
+        )
+    assert VIP in stage.a.addresses()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -24,6 +25,7 @@ from hapair.kernel.fake import (
     FakeSegment,
     FakeWire,
 )
+from hapair.kernel.ports import Placed
 from hapair.vrrp import wire
 from hapair.vrrp.routes import delete_route, delete_rule
 from hapair.vrrp.service import VirtualRouter
@@ -319,6 +321,68 @@ async def test_a_vip_removed_by_hand_is_put_back_and_announced(segment, autojump
         assert node.state is RouterState.MASTER
         assert len(node.announcer.announced) == announced + 1
         assert "192.0.2.100/24 was removed by somebody else" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("index", "address"),
+    [(1, VIP), (1, IPv4Interface("192.0.2.100/32")), (2, IPv4Interface("192.0.2.100/32"))],
+    ids=["on another interface", "there with another prefix", "with another prefix"],
+)
+async def test_a_vip_put_in_another_place_is_removed_at_once(index, address, segment, autojump_clock, caplog):
+    node = Node(segment, A)
+    stray = Placed(index, {1: "lo", 2: "eth0"}[index], address)
+    async with running(node):
+        await become_master(node)
+        with caplog.at_level(logging.WARNING):
+            node.addresses.meddle(stray)
+            await settle()
+        assert await node.addresses.everywhere(frozenset({VIP.ip})) == [Placed(2, "eth0", VIP)]
+        assert node.state is RouterState.MASTER
+        assert node.router.status().misplaced_addresses == 1
+        assert f"somebody put {address} on {stray.ifname}, removing it" in caplog.text
+
+
+async def test_a_vip_put_on_a_backup_is_removed_at_once(segment, autojump_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    async with running(low, high):
+        await become_master(high)
+        low.addresses.meddle(Placed(2, "eth0", VIP))
+        await settle()
+        assert not low.holds()
+        assert high.holds()
+
+
+async def test_who_puts_a_vip_there_again_and_again_is_answered_five_times_a_second(
+    segment, autojump_clock, caplog
+):
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        with caplog.at_level(logging.WARNING):
+            for _ in range(200):
+                node.addresses.meddle(Placed(1, "lo", VIP))
+                await trio.sleep(0.01)
+        assert 10 <= node.router.status().misplaced_addresses <= 11
+        assert caplog.text.count("somebody put") == 4
+        assert [round(later - earlier, 6) for (earlier, _), (later, _) in pairwise(node.adverts())] == [1, 1]
+
+
+async def test_a_vip_that_is_somewhere_else_at_the_start_is_removed(segment, autojump_clock):
+    node = Node(segment, A)
+    node.addresses.meddle(Placed(1, "lo", VIP))
+    async with running(node):
+        assert await node.addresses.everywhere(frozenset({VIP.ip})) == []
+
+
+async def test_another_links_link_local_address_is_not_our_vip(segment, autojump_clock):
+    vip = IPv6Interface("fe80::100/64")
+    node = Node(segment, A, attrs.evolve(WEB, excluded_addresses=(vip,)))
+    async with running(node):
+        await become_master(node)
+        node.addresses.meddle(Placed(1, "eth1", vip))
+        await settle()
+        assert Placed(1, "eth1", vip) in await node.addresses.everywhere(frozenset({vip.ip}))
+        assert node.router.status().misplaced_addresses == 0
 
 
 async def test_somebody_elses_address_is_none_of_our_business(segment, autojump_clock):
