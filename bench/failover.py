@@ -1,11 +1,14 @@
 """What each fault costs clients: hapair beside keepalived + HAProxy in the same lab.
 
     python bench/failover.py [--intervals 100ms,1s] [--rounds 3] [--faults kill-router,partition]
+                             [--nodes hapair] [--jobs 1] [--ipv6] [--write]
 
 A pair in network namespaces, a fresh connection with a request every 2 ms, the VIP's holders sampled every
 10 ms.  The MASTER is broken half an interval after one of its adverts, its peer takes over, the client asks
 by ARP once more who has the VIP, the MASTER comes back and gets the VIP again.  Medians over the rounds; "for
-good" is until the broken node is started again.  The table goes to standard output and to bench/failover.md.
+good" is until the broken node is started again.  The table goes to standard output and, when nothing was left
+out or `--write` asks for it, to bench/failover.md.  Two pairs at a time, each in namespaces of its own:
+hapair beside keepalived on the same fault; they wait most of the time.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "netns-lab"))
 
 from lab import faults
 from lab.namespaces import isolate
+from lab.nodes import Kind
 from lab.processes import LabError
 from lab.scenario import PRIORITIES, Handback, Takeover, open_pair
+from lab.topology import PAIR, PAIR6, Topology
 
-KINDS = ("hapair", "keepalived")
-INTERVALS = {"10ms": 0.01, "100ms": 0.1, "1s": 1.0}
+KINDS: tuple[Kind, ...] = ("hapair", "hapair-1", "keepalived")
+NAMES = {"hapair": "hapair", "hapair-1": "hapair, workers = 1", "keepalived": "keepalived + haproxy"}
+INTERVALS = {"1s": 1.0, "100ms": 0.1, "10ms": 0.01}
 WITHIN = 20.0
 PEACE = 1.5
 """Seconds."""
@@ -44,6 +50,9 @@ COLUMNS = (
     "failed",
 )
 
+DECISIVE = "intervals", "rounds", "faults", "nodes", "ipv6"
+"""The options that decide what is measured."""
+
 
 @attrs.frozen
 class Round:
@@ -56,10 +65,12 @@ class Round:
     """None when the node did not come back."""
 
 
-async def measure(kind: str, interval: float, fault: faults.Fault, rounds: int) -> list[Round]:
+async def measure(
+    kind: Kind, interval: float, fault: faults.Fault, rounds: int, topology: Topology
+) -> list[Round]:
     """One pair, broken and mended `rounds` times."""
     found: list[Round] = []
-    async with open_pair(dict.fromkeys(PRIORITIES, kind), interval) as pair:
+    async with open_pair(dict.fromkeys(PRIORITIES, kind), interval, topology=topology) as pair:
         preferred = pair.nodes["lb-a"]
         await pair.until_master(preferred, within=WITHIN)
         for _ in range(rounds):
@@ -91,35 +102,68 @@ def row(kind: str, interval: str, fault: faults.Fault, found: list[Round]) -> st
     cells = [
         fault.what,
         interval,
-        "keepalived + haproxy" if kind == "keepalived" else kind,
+        NAMES[kind],
         milliseconds([takeover.gap for takeover in takeovers]),
-        f"{statistics.median(takeover.failed for takeover in takeovers):.0f}",
+        f"{statistics.median(takeover.failed for takeover in takeovers):.0f}" if takeovers else "never",
         milliseconds([takeover.moved for takeover in takeovers]),
         milliseconds([one.two_holders for one in found], "for good"),
-        f"{statistics.median(one.wrong for one in found):.0%}",
+        f"{statistics.median(one.wrong for one in found):.0%}" if found else "never",
         milliseconds([handback.gap for handback in handbacks]),
         f"{statistics.median([handback.failed for handback in handbacks]):.0f}" if handbacks else "never",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-async def run(options: argparse.Namespace) -> list[str]:
-    wanted = options.faults.split(",") if options.faults else [fault.name for fault in faults.ALL]
-    chosen = [fault for fault in faults.ALL if fault.name in wanted]
-    lines = [
-        f"| {' | '.join(COLUMNS)} |",
-        f"|{'---|' * len(COLUMNS)}",
+@attrs.frozen
+class Row:
+    interval: str
+    fault: faults.Fault
+    kind: Kind
+
+
+def rows(options: argparse.Namespace) -> list[Row]:
+    """What was asked for, in the order of the table."""
+    return [
+        Row(interval, fault, kind)
+        for interval in options.intervals.split(",")
+        for fault in faults.ALL
+        for kind in KINDS
+        if fault.name in options.faults.split(",") and kind in options.nodes.split(",")
     ]
+
+
+async def run(options: argparse.Namespace) -> list[str]:
+    """Measure, `options.jobs` pairs at a time, and print each row as soon as those before it are there."""
+    wanted = rows(options)
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     print("\n".join(lines), flush=True)
-    for interval in options.intervals.split(","):
-        for fault in chosen:
-            for kind in KINDS:
-                lines.append(
-                    row(
-                        kind, interval, fault, await measure(kind, INTERVALS[interval], fault, options.rounds)
-                    )
+    done: dict[Row, str] = {}
+    began = trio.current_time()
+    topology = PAIR6 if options.ipv6 else PAIR
+    free = trio.CapacityLimiter(options.jobs)
+
+    async def one(asked: Row, *, task_status: trio.TaskStatus[None]) -> None:
+        async with free:
+            task_status.started()
+            interval = INTERVALS[asked.interval]
+            try:
+                found = await measure(asked.kind, interval, asked.fault, options.rounds, topology)
+            except* LabError as errors:
+                print(
+                    f"{asked.kind}, {asked.interval}, {asked.fault.name}: {errors.exceptions[0]}",
+                    file=sys.stderr,
                 )
-                print(lines[-1], flush=True)
+                found = []
+        done[asked] = row(asked.kind, asked.interval, asked.fault, found)
+        while len(lines) - 2 < len(wanted) and (line := done.get(wanted[len(lines) - 2])):
+            lines.append(line)
+            print(line, flush=True)
+        minutes, seconds = divmod(round(trio.current_time() - began), 60)
+        print(f"{len(done)} of {len(wanted)} rows after {minutes}:{seconds:02}", file=sys.stderr)
+
+    async with trio.open_nursery() as nursery:
+        for asked in wanted:
+            await nursery.start(one, asked)  # in their order: the nursery alone would shuffle them
     return lines
 
 
@@ -127,13 +171,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--intervals", default="1s,100ms,10ms")
+    parser.add_argument("--intervals", default=",".join(INTERVALS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--faults", default="")
+    parser.add_argument("--faults", default=",".join(fault.name for fault in faults.ALL))
+    parser.add_argument("--nodes", default=",".join(KINDS))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--ipv6", action="store_true")
+    parser.add_argument("--write", action="store_true", help="write failover.md though something is left out")
     options = parser.parse_args()
     isolate()
     lines = trio.run(run, options)
-    Path(__file__).with_name("failover.md").write_text("\n".join(lines) + "\n")
+    whole = all(getattr(options, key) == parser.get_default(key) for key in DECISIVE)
+    if options.write or whole:
+        Path(__file__).with_name("failover.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ health      probes and rise/fall: which servers are up
 track       what routers watch besides servers: scripts, files, processes, routes, interfaces
 notify      who is told: scripts, a FIFO, mail, the event log
 balance     one balancing algorithm per file
+tables      stick tables: what is remembered of clients
 http1       HTTP/1.1 heads, framing and bodies, without I/O
 rules       ACLs in HAProxy's words, compiled to closures at load
 proxy       the pure machines of the data plane: sessions, backends, queues

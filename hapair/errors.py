@@ -38,6 +38,10 @@ class StartError(HapairError):
     """`hapair run` cannot start: a busy port, a missing user, an unknown interface."""
 
 
+class WorkerLost(HapairError):  # noqa: N818 - it is lost; what to do about it is the supervisor's business
+    """A worker process has died or is stuck."""
+
+
 class BadMessage(HapairError):  # noqa: N818 - the message is bad; the design knows it by this name
     """An HTTP message that must not be forwarded.
 

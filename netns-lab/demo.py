@@ -1,6 +1,6 @@
 """`make lab`: a client, two load balancers, two backends; the MASTER is killed, twice, and comes back.
 
-    python netns-lab/demo.py [--interval 100ms] [--nodes keepalived] [--stay]
+    python netns-lab/demo.py [--interval 100ms] [--nodes keepalived] [--ipv6] [--stay]
 
 Needs nothing but Python and the kernel; root is not needed.  Exits with 0 only if every
 promise in the last table held.
@@ -26,11 +26,11 @@ from lab import verdicts
 from lab.faults import KILL_EVERYTHING, KILL_ROUTER, Fault
 from lab.namespaces import isolate
 from lab.nodes import Kind
-from lab.probers import ask_arp, fetch
+from lab.probers import fetch
 from lab.processes import LabError
 from lab.report import Check, at_most, checks_table, count_at_most, milliseconds, rounds_table
 from lab.scenario import PRIORITIES, Handback, Pair, Takeover, open_pair
-from lab.topology import VIP
+from lab.topology import PAIR, PAIR6, Topology
 
 ADDRESS_LIFETIME = 2.3
 """hapair gives its VIPs two seconds to live; the kernel is up to 0.24 s late (measured)."""
@@ -108,7 +108,7 @@ def _state(pair: Pair) -> str:
     failed = sum(not request.ok for request in newest)
     roles = ", ".join(f"{name} {_role(pair, name)}" for name in pair.nodes)
     return (
-        f"VIP {VIP.ip} on {' and '.join(sorted(pair.sampler.holders)) or 'no node'} ({roles}), "
+        f"VIP {pair.vip} on {' and '.join(sorted(pair.sampler.holders)) or 'no node'} ({roles}), "
         f"{len(newest) - failed} requests/s, {failed} failed/s"
     )
 
@@ -184,30 +184,33 @@ class Demo:
         self._check(count_at_most(span, len(failed), 0))
 
     async def _curl(self) -> None:
-        status, fields, body = await fetch(self._pair.lab["client"].net, VIP.ip, "/")
+        status, fields, body = await fetch(self._pair.lab["client"].net, self._pair.vip, "/")
         via = fields.get("x-peer", "?")
-        self._say(f"curl http://{VIP.ip}/ → {status}, “{body.decode().strip()}” by way of {via}")
+        self._say(f"curl {_url(self._pair)} → {status}, “{body.decode().strip()}” by way of {via}")
         self._check(Check("curl through the VIP", str(status), "200", status == 200))
 
     async def _one_answers(self, when: str) -> None:
-        lab = self._pair.lab
-        macs = await ask_arp(lab["client"].net, VIP.ip, lab.topology["client"].address)
-        self.checks.append(
-            Check(f"nodes that answer ARP for the VIP {when}", str(len(macs)), "1", len(macs) == 1)
-        )
+        macs = await self._pair.who_has_the_vip()
+        question = "ARP" if self._pair.vip.version == 4 else "NDP"
+        title = f"nodes that answer {question} for the VIP {when}"
+        self.checks.append(Check(title, str(len(macs)), "1", len(macs) == 1))
+
+
+def _url(pair: Pair) -> str:
+    return f"http://{pair.vip}/" if pair.vip.version == 4 else f"http://[{pair.vip}]/"
 
 
 def _pokes(pair: Pair, *, rootless: bool) -> list[str]:
     enter = "nsenter --preserve-credentials -U" if rootless else "nsenter"
     client = f"{enter} -t {pair.lab['client'].init_pid} -n"
-    lines = [f"{client} curl http://{VIP.ip}/", f"{client} ping {VIP.ip}"]
+    lines = [f"{client} curl {_url(pair)}", f"{client} ping {pair.vip}"]
     for name, node in pair.nodes.items():
         init = node.machine.init_pid
         lines.append(f"{enter} -t {init} -n ip address          # {name}")
         lines.append(
             f"{enter} -t {init} -n -p sh -c 'kill -KILL -{node.router().pid}'  # {name}'s VRRP speaker"
         )
-    lines.append(f"{enter} -t {pair.nodes['lb-b'].machine.init_pid} -n tcpdump -ni eth0 vrrp or arp")
+    lines.append(f"{enter} -t {pair.nodes['lb-b'].machine.init_pid} -n tcpdump -ni eth0 vrrp or arp or icmp6")
     return lines
 
 
@@ -220,14 +223,19 @@ async def _stay(pair: Pair, screen: Screen, *, rootless: bool) -> None:
             return
 
 
-async def demonstrate(kind: Kind, interval: float, console: Console, *, stay: bool, rootless: bool) -> bool:
+async def demonstrate(
+    kind: Kind, interval: float, topology: Topology, console: Console, *, stay: bool, rootless: bool
+) -> bool:
     """Run the rounds and print the tables; returns whether everything held."""
     screen = Screen(console)
     screen.say(
         f"two {kind} nodes, advert interval {milliseconds(interval)}, {'not root' if rootless else 'root'}"
     )
     went_on = True
-    async with open_pair(dict.fromkeys(PRIORITIES, kind), interval) as pair, trio.open_nursery() as watching:
+    async with (
+        open_pair(dict.fromkeys(PRIORITIES, kind), interval, topology=topology) as pair,
+        trio.open_nursery() as watching,
+    ):
         watching.start_soon(screen.watch, pair)
         demo = Demo(pair, screen, interval)
         try:
@@ -262,6 +270,7 @@ def main() -> int:
     parser.add_argument(
         "--nodes", choices=("hapair", "keepalived"), default="hapair", help="what the nodes run"
     )
+    parser.add_argument("--ipv6", action="store_true", help="nothing but IPv6")
     parser.add_argument("--stay", action="store_true", help="keep the lab up afterwards, until Ctrl-C")
     options = parser.parse_args()
     # Pipes and CI logs have no width; the tables need one.
@@ -275,7 +284,12 @@ def main() -> int:
     try:
         held = trio.run(
             lambda: demonstrate(
-                options.nodes, options.interval, console, stay=options.stay, rootless=rootless
+                options.nodes,
+                options.interval,
+                PAIR6 if options.ipv6 else PAIR,
+                console,
+                stay=options.stay,
+                rootless=rootless,
             )
         )
     except* LabError as group:

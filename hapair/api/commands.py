@@ -11,31 +11,40 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+import attrs
+
 from hapair import __version__
 from hapair.api.stats import Row, rows, to_csv
 from hapair.api.status import report
+from hapair.api.stick_commands import StickCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hapair.dataplane.service import DataPlane
     from hapair.health.service import Verdict
-    from hapair.proxy.backend import Server
+    from hapair.proxy.server import Server
     from hapair.vrrp.status import RouterStatus
 
 _WEIGHT = re.compile(r"([0-9]{1,5})(%?)")
+_CHANGING = frozenset(("add", "clear", "del", "disable", "enable", "set", "shutdown"))
+"""First words of commands that every process has to hear that serves clients."""
 _HELP = """\
 The following commands are valid at this level:
+  clear table <table> [<filter>]*         : forget entries: data.<type> <op> <n>, or key <key>
   get weight <bk>/<srv>                   : report a server's current weight
   help                                    : this list
   prompt                                  : toggle interactive mode with prompt
   quit                                    : disconnect
   set server <bk>/<srv> state <state>     : ready, drain or maint
+  set table <table> key <key> [data.* <n>]* : make or change an entry
   set weight <bk>/<srv> <weight>[%]       : change a server's weight
   show backend                            : list the backends
+  show errors [<px>] [request|response]   : the last messages that were refused, and why
   show info                               : report information about the process
   show stat                               : report counters for each proxy and server, as CSV
   show status                             : routers and servers, as JSON
+  show table [<table> [<filter>]*]        : stick tables, or the entries of one
   show version                            : show the version
   show vrrp                               : state of every virtual router
 """
@@ -51,30 +60,38 @@ class Commands:
         routers: Callable[[], Sequence[RouterStatus]],
         changed: Callable[[], None],
         now: Callable[[], float],
+        tasks: Callable[[], int],
     ) -> None:
-        """`now` is the routers' time."""
+        """`now` is the routers' time, `tasks` how many tasks there are."""
         self._plane = plane
         self._verdicts = verdicts
         self._routers = routers
         self._now = now
+        self._tasks = tasks
         self._changed = changed
         """Called after an operator changed what a server may do."""
         self._started = time.monotonic()
+        self._stick = StickCommands(lambda: plane.tables)
         self._verbs: list[tuple[str, Callable[[list[str]], str]]] = [
             ("show stat", lambda _: to_csv(self.table())),
             ("show info", lambda _: self._info()),
             ("show backend", lambda _: "# name\n" + "".join(f"{name}\n" for name in plane.backends)),
+            ("show errors", self._errors),
             ("show version", lambda _: f"2.6.0-hapair-{__version__}\n"),
             ("show status", lambda _: self._status()),
             ("show vrrp", lambda _: self._vrrp()),
             ("set server", self._set_server),
             ("set weight", self._set_weight),
             ("get weight", self._get_weight),
+            ("show table", self._stick.show),
+            ("clear table", self._stick.clear),
+            ("set table", self._stick.set),
             ("help", lambda _: _HELP),
         ]
 
     def table(self) -> list[Row]:
         """The statistics rows as they are now."""
+        self._plane.refresh()
         return rows(self._plane, self._verdicts())
 
     def execute(self, line: str) -> str:
@@ -85,18 +102,22 @@ class Commands:
         for name, run in self._verbs:
             verb = name.split()
             if words[: len(verb)] == verb:
-                return run(words[len(verb) :])
+                answer = run(words[len(verb) :])
+                if words[0] in _CHANGING:
+                    self._plane.told(" ".join(words))
+                return answer
         asked = " ".join(words[:2])
         return f"Unknown command: '{asked}', but maybe one of the following ones is a better match:\n{_HELP}"
 
     def _info(self) -> str:
+        self._plane.refresh()
         process = self._plane.process
         uptime = int(time.monotonic() - self._started)
         values = {
             "Name": "HAProxy",
             "Version": f"2.6.0-hapair-{__version__}",
             "Release_date": "2026/11/23",
-            "Nbthread": 1,
+            "Nbthread": max(1, len(self._plane.workers())),
             "Nbproc": 1,
             "Process_num": 1,
             "Pid": os.getpid(),
@@ -109,19 +130,26 @@ class Commands:
             "CumReq": sum(frontend.requests for frontend in self._plane.frontends.values()),
             "Maxpipes": 0,
             "PipesUsed": 0,
-            "Tasks": process.current,
+            "Tasks": self._tasks(),
             "Run_queue": 0,
             "node": self._plane.config.node.name if self._plane.config is not None else "",
         }
         return "".join(f"{key}: {value}\n" for key, value in values.items())
 
+    def _errors(self, words: list[str]) -> str:
+        kind = words.pop() if words and words[-1] in ("request", "response") else ""
+        if len(words) > 1:
+            return "'show errors' expects a frontend or a backend, and 'request' or 'response'.\n"
+        if words and words[0] not in self._plane.frontends and words[0] not in self._plane.backends:
+            return f"No such proxy: {words[0]}.\n"
+        return self._plane.process.faults.show(words[0] if words else "", kind)
+
     def _status(self) -> str:
         config = self._plane.config
         assert config is not None, "the socket is served by a node that was started"
-        return (
-            json.dumps(report(config, self._routers(), self.table(), self._now(), self._plane.open_gates))
-            + "\n"
-        )
+        found = report(config, self._routers(), self.table(), self._now(), self._plane.open_gates)
+        found["workers"] = [attrs.asdict(worker) for worker in self._plane.workers()]
+        return json.dumps(found) + "\n"
 
     def _vrrp(self) -> str:
         lines = ["# instance state priority effective_priority transitions cause"]
@@ -166,6 +194,8 @@ class Commands:
             weight = (server.initial_weight * weight + 99) // 100
         if weight > 256:
             return "Absolute weight can only be between 0 and 256 inclusive.\n"
+        if weight not in (0, server.initial_weight) and not server.backend.weights_move:
+            return "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.\n"
         server.backend.set_weight(server, weight)
         self._changed()
         return ""

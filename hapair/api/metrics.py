@@ -40,8 +40,13 @@ def metrics(
     connections: int,
     refusals: dict[str, dict[str, int]],
     lost: Mapping[str, int] = MappingProxyType({}),
+    distrusted: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
 ) -> str:
-    """The whole exposition; `lost` are notifications that were left out, by whom they were for."""
+    """The whole exposition.
+
+    `lost` are notifications that were left out, by whom they were for; `distrusted` are responses, by
+    backend and reason, as `refusals` are requests.
+    """
     lines = list(_simple("haproxy_process_current_connections", "gauge", [("", connections)]))
     for kind, word in _KINDS.items():
         members = [row for row in table if row["type"] == kind]
@@ -62,15 +67,11 @@ def metrics(
         for state in _SERVER_STATES
     ]
     lines += _simple("haproxy_server_status", "gauge", states)
-    lines += _simple(
-        "hapair_frontend_refused_total",
-        "counter",
-        [
-            (_pairs(proxy=proxy, reason=why), n)
-            for proxy, reasons in refusals.items()
-            for why, n in reasons.items()
-        ],
-    )
+    for side, counted in (("frontend", refusals), ("backend", distrusted)):
+        values = [
+            (_pairs(proxy=proxy, reason=why), n) for proxy, whys in counted.items() for why, n in whys.items()
+        ]
+        lines += _simple(f"hapair_{side}_refused_total", "counter", values)
     lines += _vrrp(routers)
     notices = [(_pairs(to=to), n) for to, n in lost.items()]
     lines += _simple("hapair_notifications_lost_total", "counter", notices)
@@ -93,6 +94,7 @@ def _vrrp(routers: Sequence[RouterStatus]) -> Iterator[str]:
         ("misplaced_addresses_total", "counter", "misplaced_addresses"),
         ("duplicate_masters_total", "counter", "duplicate_masters"),
         ("duplicate_master_seconds_total", "counter", "duplicate_master_seconds"),
+        ("address_conflicts_total", "counter", "address_conflicts"),
         ("adverts_sent_total", "counter", "adverts_sent"),
         ("adverts_received_total", "counter", "adverts_received"),
     ):

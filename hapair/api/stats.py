@@ -9,13 +9,16 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from hapair.balance.balancer import SCALE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hapair.dataplane.service import DataPlane
     from hapair.health.service import Verdict
-    from hapair.proxy.backend import Backend, Server
+    from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
+    from hapair.proxy.server import Server
 
 COLUMNS = (
     "pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr wredis status "
@@ -95,7 +98,7 @@ def _server(server: Server, iid: int, verdict: Verdict | None) -> Row:
     row: Row = {
         "pxname": server.backend.name,
         "svname": server.name,
-        "qcur": len(server.queue),
+        "qcur": len(server.queue) + server.queued_elsewhere,
         "scur": server.current,
         "smax": server.highest,
         "stot": server.total,
@@ -116,9 +119,11 @@ def _server(server: Server, iid: int, verdict: Verdict | None) -> Row:
         "type": SERVER,
         "mode": server.backend.config.mode.value,
         "addr": f"{server.host}:{server.port}",
-        "idle_conn_cur": len(server.idle),
+        "idle_conn_cur": len(server.idle) + server.idle_elsewhere,
         "uweight": server.weight,
     }
+    if server.back_at != -inf:
+        row["throttle"] = server.warmth * 100 // SCALE
     if server.maxconn != inf:
         row["slim"] = int(server.maxconn)
     if server.cookie is not None:
@@ -128,6 +133,8 @@ def _server(server: Server, iid: int, verdict: Verdict | None) -> Row:
         row["check_status"] = outcome.status
         row["check_duration"] = round(outcome.duration * 1000)
         row["check_desc"] = outcome.description
+        if not outcome.ok and (outcome.sent or outcome.received or outcome.expected):
+            row["check_details"] = outcome.details  # no column of HAProxy's: for `show status`
         if outcome.code:
             row["check_code"] = outcome.code
     return row
@@ -159,7 +166,7 @@ def _backend(backend: Backend, iid: int) -> Row:
         "lbtot": sum(server.total for server in servers),
         "type": BACKEND,
         "mode": backend.config.mode.value,
-        "algo": backend.config.balance,
+        "algo": backend.config.balance.algorithm,
         "uweight": sum(server.weight for server in servers if server.eligible),
     }
 

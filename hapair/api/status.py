@@ -74,6 +74,8 @@ def _server(row: Row) -> dict[str, Any]:
         "sessions": row["scur"],
         "check": row.get("check_status", ""),
         "last_result": row.get("check_desc", ""),
+        "last_details": row.get("check_details", ""),
+        "last_duration_ms": row.get("check_duration", 0),
     }
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from hapair.config.load import Loaded, load, load_text
 from hapair.errors import StartError
 from hapair.kernel.script_safety import account, unsafe
+from hapair.proxy.ruled import table_mistakes
 from hapair.rules.acl import acl_mistake, condition_mistake
+from hapair.rules.actions import rule_mistake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +59,8 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Loaded:
         environ,
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
+        rule_mistake=rule_mistake,
+        table_mistakes=table_mistakes,
         local_addresses=LocalAddresses(),
         script_mistake=script_mistake,
     )
@@ -74,6 +78,8 @@ def load_text_config(text: str, file: str, environ: Mapping[str, str]) -> Loaded
         environ,
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
+        rule_mistake=rule_mistake,
+        table_mistakes=table_mistakes,
         local_addresses=LocalAddresses(),
         script_mistake=script_mistake,
     )

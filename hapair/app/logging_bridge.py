@@ -52,13 +52,15 @@ class SinkHandler(logging.Handler):
 
 
 @contextmanager
-def logging_to(logs: Sequence[Log]) -> Iterator[LogSink]:
+def logging_to(logs: Sequence[Log], user: str | None = None) -> Iterator[LogSink]:
     """Open the log targets and send everything under `hapair` there; without any, to standard error.
 
+    Files become the property of `user`, whom we shall become.
+
     Raises:
-        StartError: the host of a log target is unknown.
+        StartError: the host of a log target is unknown, or its file cannot be opened.
     """
-    sink = LogSink(logs or (Log(target="stderr"),))
+    sink = LogSink(logs or (Log(target="stderr"),), user=user)
     handler = SinkHandler(sink)
     logger = logging.getLogger("hapair")
     logger.addHandler(handler)

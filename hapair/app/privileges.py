@@ -19,7 +19,7 @@ from hapair.errors import StartError
 _NET_BIND_SERVICE, _NET_ADMIN, _NET_RAW, _SYS_CHROOT = 10, 12, 13, 18
 _KEPT = (_NET_BIND_SERVICE, _NET_ADMIN, _NET_RAW)
 _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 8, 38, 47
-_AMBIENT_RAISE = 2
+_AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 2, 4
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,6 +82,13 @@ def confine(directory: str | None) -> None:
         raise StartError(f"node.chroot: cannot use {directory}: {error.strerror}") from None
     if os.geteuid() != 0:
         _capset(_KEPT)
+
+
+def surrender() -> None:
+    """Give up every capability, for a process that only serves sockets it already has; root stays root."""
+    if os.geteuid() != 0:
+        _prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
+        _capset(())
 
 
 def _prctl(option: int, *arguments: int) -> None:

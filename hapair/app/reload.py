@@ -31,7 +31,9 @@ async def apply(node: Node, config: NodeConfig) -> str:
     """
     change = delta(node.config, config)
     addresses = await trio.to_thread.run_sync(resolve_all, config)
+    node.routers.check(config)
     prepared = node.plane.prepare(config, addresses)
+    await node.plane.agree(prepared)
     for key in change.restart_keys:
         logger.warning("%s changed: that takes effect at the next start", key)
     node.plane.commit(prepared, gate_addresses(config))

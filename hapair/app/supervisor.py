@@ -7,7 +7,6 @@ VIP away before it stops serving.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ import trio
 
 from hapair.app import reload
 from hapair.app.check import load_text_config
+from hapair.app.limits import calm_garbage_collection, collect_garbage_of_reload
 from hapair.app.privileges import confine
 from hapair.app.signals import RELOAD, STOP, ServiceManager
 from hapair.config.problems import headline
@@ -74,9 +74,10 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                 await serving.start(node.routers.run, node.config)
                 await serving.start(node.plane.run)
                 await serving.start(node.health.run)
+                await serving.start(node.saved.run)
                 await serving.start(node.trackers.run)
                 await serving.start(node.serve_api)
-                _calm_garbage_collection()
+                calm_garbage_collection()
                 confine(node.config.node.chroot)
                 async with trio.open_nursery() as attracting:
                     await attracting.start(node.routers.attract, node.config)
@@ -90,6 +91,7 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                             node.notifications.node_event("stop", signal.Signals(number).name)
                             break
                         await _reload(node, file, environ, manager)
+                        collect_garbage_of_reload(node.plane.process.current)
                     manager.stopping()
                     node.plane.part_with_clients()
                     patient = await _unless_hurried(signals, _hand_over, node)
@@ -100,17 +102,6 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                 serving.cancel_scope.cancel()
         finally:
             manager.close()
-
-
-def _calm_garbage_collection() -> None:
-    """Collect rarely: a full collection over thousands of sessions would stall the loop, and VRRP with it.
-
-    Sessions make no cycles (measured: memory is flat with collection switched off), so
-    what there is to collect comes from reloads and administrators.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
 
 
 async def _unless_hurried(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hapair.config.groups import sharing_tracks
 from hapair.config.model import CheckKind, NodeConfig, TrackPing
 from hapair.health.plan import CheckPlan
 from hapair.track.service import Key, Watched
@@ -11,7 +12,8 @@ PINGS = "track ping"
 
 
 def _tracked(config: NodeConfig) -> set[Key]:
-    return {(track.kind, track.name) for instance in config.vrrp.values() for track in instance.track}
+    instances = sharing_tracks(config.vrrp, config.sync_groups.values())
+    return {(track.kind, track.name) for instance in instances.values() for track in instance.track}
 
 
 def pings(config: NodeConfig) -> list[TrackPing]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
+from hapair.config.tracks import PROXYING
 from hapair.vrrp.tracking import Finding, judge, servers
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Tracking:
                 self._returned(instance.name)
             was_up = up
 
-        unsubscribe = link.subscribe(on_link, lambda _address: None)
+        unsubscribe = link.subscribe(on_link, lambda _index, _address: None)
 
         def end() -> None:
             unsubscribe()
@@ -119,7 +120,7 @@ class Tracking:
         router.set_tracking(judge(self._finding(name, track, doubted) for track in instance.track))
 
     def _finding(self, name: str, track: Track, doubted: Mapping[str, frozenset[str]]) -> Finding:
-        if track.kind == "backend":
+        if track.kind in PROXYING:
             return servers(track, self._usable, doubted)
         heard = self._heard.get((track.kind, track.name))
         if heard is not None:
@@ -135,10 +136,10 @@ class Tracking:
         self._health.recheck(self._doubts[name])
 
     def _tracked_by(self, instance: VrrpInstance) -> set[ServerKey]:
-        backends = {track.name for track in instance.track if track.kind == "backend"}
+        backends = {name for track in instance.track for name in track.watched_backends}
         return {key for key in self._health.servers() if key.backend in backends}
 
 
 def _trackers(instance: VrrpInstance) -> set[tuple[str, str]]:
-    """What it tracks besides backends."""
-    return {(track.kind, track.name) for track in instance.track if track.kind != "backend"}
+    """What it tracks besides servers."""
+    return {(track.kind, track.name) for track in instance.track if track.kind not in PROXYING}

@@ -7,9 +7,13 @@ knows another.
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
+from functools import partial
+from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 
 from hapair.api.commands import Commands
@@ -18,41 +22,54 @@ from hapair.api.page import stats_responder
 from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.app.limits import reserve_descriptors, widen_table
+from hapair.app.privileges import preload
+from hapair.app.saved_state import SavedState
+from hapair.app.scripts import Scripts
 from hapair.app.sync_groups import SyncGroups
 from hapair.app.trackers import PINGS, interfaces, ping_plan, pings, watched
 from hapair.app.tracking import Tracking
+from hapair.app.worker import Beginning
+from hapair.app.worker import serve as serve_as_worker
 from hapair.config.groups import sharing_tracks
+from hapair.dataplane.fleet import Fleet
 from hapair.dataplane.service import DataPlane, gate_addresses
-from hapair.errors import StartError
-from hapair.health.plan import plan_for
+from hapair.errors import KernelError, StartError
+from hapair.health.plan import agents, checks
+from hapair.health.programs import Programs
 from hapair.health.service import HealthService, ServerKey, Verdict
+from hapair.kernel.accept import closed_unless_accepting
+from hapair.kernel.claims import NeighbourClaims
 from hapair.kernel.guard import GuardProcess
 from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer
 from hapair.kernel.netlink import NetlinkAddresses, route_socket
 from hapair.kernel.raw import RawSegment
 from hapair.kernel.routes import NetlinkRoutes
-from hapair.kernel.script_safety import Account, account
-from hapair.kernel.scripts import Script, run_script
-from hapair.kernel.secondaries import PromotedSecondaries
-from hapair.notify.notices import ServerChange, commands_of
+from hapair.kernel.sysctls import Sysctls, needed_by
+from hapair.kernel.vmac import addresses_of
+from hapair.notify.notices import ServerChange
 from hapair.notify.service import Notifications
 from hapair.track.findings import Found
 from hapair.track.service import TrackerService
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
+from hapair.vrrp.vmac import virtual_mac
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hapair.api.stats import Row
-    from hapair.config.model import Frontend, NodeConfig, VrrpInstance
+    from hapair.config.model import Frontend, IPAddress, NodeConfig, Vip, VrrpInstance
     from hapair.dataplane.access_log import LogSink
     from hapair.health.plan import CheckPlan
     from hapair.proxy.frontend import Responder
     from hapair.vrrp.reports import Report
     from hapair.vrrp.status import RouterStatus
 
+AGENT = "agent of "
+"""Before a backend's name: its servers' agents in the health service; no backend has such a name."""
+PAGE_EVERY = 1.0
+"""Seconds that a statistics page of a worker may be behind."""
 MIN_GUARD_TIMEOUT = 0.1
 MAX_GUARD_TIMEOUT = 1.0
 """Seconds; in between it is twice the shortest advert interval, so that a frozen node is off the VIP before
@@ -65,28 +82,42 @@ class Node:
     def __init__(self, config: NodeConfig, sink: LogSink, api: ApiSockets) -> None:
         self.config = config
         self._api = api
-        self._script_account: Account | None = None
-        self._no_account = ""
-        self.plane = DataPlane(config.node.maxconn, sink, self._statistics)
-        self.health = HealthService(self._server_checked)
+        self._scripts = Scripts(config.node)
+        self.plane = self._data_plane(sink)
+        self.health = HealthService(self._server_checked, elsewhere=Programs(self._scripts.account_for).check)
+        self.plane.on_suspicion = self._suspected
+        self.saved = SavedState(config.node, self.plane, self.health)
         self.tracking = Tracking(self.health)
-        self.trackers = TrackerService(self.tracking.tracked, self._run_command)
-        self.notifications = Notifications(config, self._run_command)
+        self.trackers = TrackerService(self.tracking.tracked, self._scripts.run)
+        self.notifications = Notifications(config, self._scripts.run)
         self.routers = VirtualRouters(
-            self.plane, self.tracking, guard_timeout(config), self.notifications.report
+            self.plane, self.tracking, self._guard_process(), self.notifications.report
         )
         self.commands = Commands(
-            self.plane, self._verdicts, self._statuses, self.tell_tracking, trio.current_time
+            self.plane,
+            self._verdicts,
+            self._statuses,
+            self.tell_tracking,
+            trio.current_time,
+            lambda: trio.lowlevel.current_statistics().tasks_living,
         )
+
+    def _data_plane(self, sink: LogSink) -> DataPlane:
+        node = self.config.node
+        if node.workers:
+            return Fleet(node.maxconn, sink, self._statistics, node.workers)
+        return DataPlane(node.maxconn, sink, self._statistics)
+
+    def _guard_process(self) -> GuardProcess:
+        if isinstance(self.plane, Fleet):
+            return GuardProcess(guard_timeout(self.config), self.plane.crew.lifelines)
+        return GuardProcess(guard_timeout(self.config))
 
     def check_plans(self, config: NodeConfig) -> dict[ServerKey, CheckPlan]:
         """What has to be probed."""
-        plans = {}
-        for backend in config.backends.values():
-            for server in backend.servers:
-                plan = plan_for(backend, server)
-                if plan is not None:
-                    plans[ServerKey(backend.name, server.name)] = plan
+        plans = {ServerKey(backend, server): plan for backend, server, plan in checks(config.backends)}
+        for backend, server, plan in agents(config.backends):
+            plans[ServerKey(f"{AGENT}{backend}", server)] = plan
         for tracker in pings(config):
             plans[ServerKey(PINGS, tracker.name)] = ping_plan(tracker)
         return plans
@@ -104,17 +135,36 @@ class Node:
         """
         widen_table(reserve_descriptors(self.config.node.maxconn))
         self.notifications.open(self.config)
-        self._find_script_account()
-        self.plane.commit(self.plane.prepare(self.config), gate_addresses(self.config))
+        self._scripts.find_accounts(self.config)
+        gated = gate_addresses(self.config)
+        prepared = self.plane.prepare(self.config)
+        self.plane.commit(prepared, gated)
+        if isinstance(self.plane, Fleet):
+            self._start_workers(
+                self.plane, Beginning(self.config, prepared.addresses, gated, self.plane.entries)
+            )
         self.watch(self.config)
-        self.tell_tracking()
+        self.saved.restore()
+        self.tell_states()
+
+    def _start_workers(self, fleet: Fleet, beginning: Beginning) -> None:
+        node = self.config.node
+        if node.user is not None or node.group is not None or node.chroot is not None:
+            preload()  # once, for all of them
+        gc.freeze()
+        fleet.start_workers(partial(serve_as_worker, beginning))
 
     def _server_checked(self, key: ServerKey, verdict: Verdict) -> None:
         if key.backend == PINGS:
             why = "" if verdict.up else f"does not answer: {verdict.outcome.description}"
             self.tracking.tracked("ping", key.server, Found(verdict.up, why))
             return
+        if key.backend.startswith(AGENT):
+            self._agent_heard(key.backend.removeprefix(AGENT), key.server, verdict)
+            return
         # Every verdict, not only a change: after a reload the two may have started from different states.
+        if verdict.outcome.weight is not None:
+            self.plane.set_weight(key.backend, key.server, verdict.outcome.weight)
         changed = self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
         if changed:
             change = ServerChange(key.backend, key.server, verdict.up, verdict.outcome.description)
@@ -123,31 +173,33 @@ class Node:
         if changed or settled:
             self.tell_tracking()
 
+    def _suspected(self, backend: str, server: str, what: str) -> None:
+        servers = self.config.backends[backend].servers if backend in self.config.backends else ()
+        for one in servers:
+            if one.name == server:
+                self.health.suspect(ServerKey(backend, server), one.on_error, one.error_limit, what)
+
+    def _agent_heard(self, backend: str, server: str, verdict: Verdict) -> None:
+        says = verdict.outcome.says
+        if says is None:
+            return
+        self.plane.agent_said(backend, server, says.percent, says.weight, says.maxconn, says.administrative)
+        if says.up is not None:
+            checked = self.health.states().get(ServerKey(backend, server))
+            up = checked.up if checked is not None else True
+            self.plane.agent_state(backend, server, up=says.up, checked_up=up, why=reason(verdict))
+        self.tell_tracking()
+
     def tell_states(self) -> None:
         """Let servers that a reload made anew know what their checks said last."""
         for key, verdict in self.health.states().items():
             if key.backend == PINGS:
                 continue
             self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
+        for key in self.health.down_unchecked():
+            if key.backend != PINGS:
+                self.plane.set_server_up(key.backend, key.server, up=False, why=", not checked yet")
         self.tell_tracking()
-
-    def _find_script_account(self) -> None:
-        try:
-            self._script_account = account(self.config.node.script_user, self.config.node.user)
-        except StartError as error:
-            instances, groups = self.config.vrrp.values(), self.config.sync_groups.values()
-            scripts = any(kind == "script" for kind, _ in self.config.trackers)
-            if scripts or any(map(commands_of, instances)) or any(map(commands_of, groups)):
-                raise
-            self._no_account = str(error)  # a reload may bring scripts: told when one should run
-
-    async def _run_command(self, words: tuple[str, ...], seconds: float) -> str:
-        """Run a notify script; what went wrong."""
-        who = self._script_account
-        if who is None:
-            return self._no_account
-        result = await run_script(Script(words, who.uid, who.gid, who.groups, seconds))
-        return result.problem
 
     async def serve_api(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the runtime socket and the metrics listener until cancelled."""
@@ -156,8 +208,17 @@ class Node:
                 await nursery.start(serve_commands, self._api.commands, self.commands)
             if self._api.metrics is not None:
                 await nursery.start(serve_metrics, self._api.metrics, self._metrics)
+            if isinstance(self.plane, Fleet):
+                nursery.start_soon(self._show_statistics, self.plane)
             task_status.started()
             await trio.sleep_forever()
+
+    async def _show_statistics(self, fleet: Fleet) -> None:
+        """Keep the workers' statistics pages up to date, if they have any."""
+        while True:
+            if any(frontend.stats is not None for frontend in self.config.frontends.values()):
+                fleet.show(self.commands.table())
+            await trio.sleep(PAGE_EVERY)
 
     def _statistics(self, frontend: Frontend) -> Responder:
         assert frontend.stats is not None
@@ -167,9 +228,11 @@ class Node:
         return self.commands.table()
 
     def _metrics(self) -> str:
+        self.plane.refresh()
         refusals = {name: frontend.refusals for name, frontend in self.plane.frontends.items()}
-        current, lost = self.plane.process.current, self.notifications.lost()
-        return metrics(self.commands.table(), self._statuses(), current, refusals, lost)
+        process, lost = self.plane.process, self.notifications.lost()
+        distrusted = process.faults.responses
+        return metrics(self.commands.table(), self._statuses(), process.current, refusals, lost, distrusted)
 
     def _verdicts(self) -> dict[tuple[str, str], Verdict]:
         return {(key.backend, key.server): verdict for key, verdict in self.health.states().items()}
@@ -205,15 +268,15 @@ class VirtualRouters:
     """The VRRP instances of the node, each in a scope of its own so that a reload can end one."""
 
     def __init__(
-        self, plane: DataPlane, tracking: Tracking, guard_timeout: float, report: Callable[[Report], None]
+        self, plane: DataPlane, tracking: Tracking, guard: GuardProcess, report: Callable[[Report], None]
     ) -> None:
         self._plane = plane
         self._report = report
         self._tracking = tracking
-        self._guard = GuardProcess(guard_timeout)
-        self._lifetime = address_lifetime(guard_timeout)
+        self._guard = guard
+        self._lifetime = address_lifetime(guard.timeout)
         self._groups = SyncGroups()
-        self._secondaries = PromotedSecondaries()
+        self._sysctls = Sysctls()
         self._tracks: Mapping[str, VrrpInstance] = {}
         """The instances with all that they track."""
         self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
@@ -232,8 +295,7 @@ class VirtualRouters:
             self._links = Links()
             stack.callback(self._links.close)
             self._route = stack.enter_context(route_socket())
-            stack.callback(self._secondaries.close)
-            self._promote(config)  # now: a chroot has no /proc
+            stack.callback(self._sysctls.close)
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._links.run)
                 self._needs = nursery
@@ -290,34 +352,59 @@ class VirtualRouters:
                 await self._nursery.start(self._route_for, instance)
 
     def _adopt(self, config: NodeConfig) -> set[str]:
-        self._promote(config)
+        self._sysctls.adopt(needed_by(config.vrrp.values()))
         self._tracks = sharing_tracks(config.vrrp, config.sync_groups.values())
         return self._groups.adopt(config.sync_groups)
 
-    def _promote(self, config: NodeConfig) -> None:
-        wanted = {vrrp.interface for vrrp in config.vrrp.values() if vrrp.promote_secondaries}
-        self._secondaries.adopt(wanted)
+    def check(self, config: NodeConfig) -> None:
+        """See whether every router of another configuration could start.
+
+        Raises:
+            StartError: what it needs is not here.
+        """
+        for instance in config.vrrp.values():
+            self._source_of(instance)
+
+    def _source_of(self, instance: VrrpInstance) -> IPAddress:
+        """Where its adverts come from; its VIPs fit on their interfaces."""
+        assert self._links is not None
+        about, link = f"vrrp.{instance.name}", self._links.follow(instance.interface)
+        if not link.index:
+            raise StartError(f"{about}: there is no interface {instance.interface}")
+        links = {name: self._links.follow(name) for name in map(instance.home, instance.held)}
+        for name, home in links.items():
+            if not home.index and name != instance.vip_interface:
+                raise StartError(f"{about}: there is no interface {name}")
+        addresses = NetlinkAddresses(self._route, link, lambda vip: links[instance.home(vip)])
+        try:
+            addresses.check_scopes(instance.held)
+        except KernelError as error:
+            raise StartError(f"{about}: {error}") from error
+        source = instance.source_address or addresses.first(instance.family, besides=instance.held)
+        if source is None:
+            wanted = "IPv4" if instance.family == 4 else "IPv6 link-local"
+            raise StartError(f"{about}: {instance.interface} has no {wanted} address of its own")
+        return source
 
     async def _route_for(
         self, instance: VrrpInstance, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         assert self._links is not None
         await self._start_guard()
+        source = self._source_of(instance)
         link = self._links.follow(instance.interface)
-        if not link.index:
-            raise StartError(f"vrrp.{instance.name}: there is no interface {instance.interface}")
-        addresses = NetlinkAddresses(self._route, link)
-        source = instance.source_address or addresses.first(instance.family, besides=instance.held)
-        if source is None:
-            wanted = "IPv4" if instance.family == 4 else "IPv6 link-local"
-            raise StartError(f"vrrp.{instance.name}: {instance.interface} has no {wanted} address of its own")
         with ExitStack() as stack:
-            segment = RawSegment(link, source, multicast=instance.multicasts)
+            homes = addresses_of(instance, self._route, self._links, self._sysctls)
+            addresses, link_of = stack.enter_context(homes)
+            mac = virtual_mac(instance) if instance.use_vmac and not instance.vmac_xmit_base else None
+            segment = RawSegment(link, source, multicast=instance.multicasts, mac=mac)
             stack.callback(segment.close)
             routes = NetlinkRoutes(link)
             stack.callback(routes.close)
-            announcer = NeighbourAnnouncer(link)
+            announcer = NeighbourAnnouncer(link, link_of)
             stack.callback(announcer.close)
+            claims = NeighbourClaims(link, link_of)
+            stack.callback(claims.close)
             router = VirtualRouter(
                 instance,
                 source=source,
@@ -326,6 +413,7 @@ class VirtualRouters:
                 routes=routes,
                 segment=segment,
                 announcer=announcer,
+                claims=claims,
                 gate=VipGate(self._plane, tuple(vip.ip for vip in instance.held)),
                 guard=self._guard,
                 lifetime=self._lifetime,
@@ -337,7 +425,9 @@ class VirtualRouters:
             try:
                 with trio.CancelScope() as scope:
                     self._running[instance.name] = (instance, router, scope, ended)
-                    await router.run(task_status=task_status)
+                    async with closed_unless_accepting(instance), trio.open_nursery() as nursery:
+                        nursery.start_soon(claims.run)
+                        await router.run(task_status=task_status)
             finally:
                 del self._running[instance.name]
                 ended.set()
@@ -351,5 +441,13 @@ def same_router(old: VrrpInstance, new: VrrpInstance) -> bool:
         and old.source_address == new.source_address
         and old.unicast_peers == new.unicast_peers
         and old.multicasts == new.multicasts
-        and {vip.ip for vip in old.held} == {vip.ip for vip in new.held}
+        and old.accept == new.accept
+        and old.vip_interface == new.vip_interface
+        and old.vmac_xmit_base == new.vmac_xmit_base
+        and {_placed(vip) for vip in old.held} == {_placed(vip) for vip in new.held}
     )
+
+
+def _placed(vip: Vip) -> Vip:
+    """Where and how it is put; another prefix can be given to it in place."""
+    return attrs.evolve(vip, address=ip_interface(vip.ip))

@@ -21,26 +21,25 @@ index set finds the place behind all equal keys.
 from __future__ import annotations
 
 from bisect import bisect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from hapair.balance.balancer import HEAVIEST, NO_KEY, SCALE, Balancer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_SCALE = 16
-"""Weights are kept in sixteenths, so that a slow start can use fractions of a small weight."""
-_HEAVIEST = 256 * _SCALE
-_INDEX_BITS = 16
-_INDEX = (1 << _INDEX_BITS) - 1
-_KEY = 256 << _INDEX_BITS
+_INDEX_BITS: Final = 16
+_INDEX: Final = (1 << _INDEX_BITS) - 1
+_KEY: Final = 256 << _INDEX_BITS
 """Of one position; below it, 256 degrees of lightness decide among servers of the same position."""
 
 
-class RoundRobin:
+class RoundRobin(Balancer):
     """Picks server indexes."""
 
     def __init__(self, weights: Sequence[int]) -> None:
         count = len(weights)
-        self._weights = [weight * _SCALE for weight in weights]
+        self._weights = [weight * SCALE for weight in weights]
         self._next = [0] * count
         """Position at which each server is due; 0 while it has none in this turn."""
         self._last = [0] * count
@@ -61,11 +60,9 @@ class RoundRobin:
             if weight:
                 self._insert_by_weight(self._fresh, index)
 
-    def pick(self, avoid: int = -1, full: Callable[[int], bool] | None = None) -> int:
-        """Return the next server, or -1.
-
-        `full` says which servers cannot take one more; `avoid` is taken only when there is no other.
-        """
+    def pick(self, avoid: int = -1, full: Callable[[int], bool] | None = None, key: int = NO_KEY) -> int:
+        """Return the next server, or -1."""
+        del key
         if avoid >= 0 or full is not None:
             return self._pick_among(avoid, full)
         index = self._pop()
@@ -77,9 +74,9 @@ class RoundRobin:
         self._insert(index)
         return index
 
-    def set_weight(self, index: int, weight: int) -> None:
-        """Change a weight, 0..256; 0 takes the server out until it is given one again."""
-        old, new = self._weights[index], weight * _SCALE
+    def set_share(self, index: int, share: int) -> None:
+        """Change a weight; what was owed is carried on."""
+        old, new = self._weights[index], share
         if old == new:
             return
         self._weights[index] = new
@@ -182,13 +179,13 @@ class RoundRobin:
             self._next[index] = position - turn
             self._insert_by_weight(self._later, index)
             return
-        lightness = (_HEAVIEST + self._remainder[index] - self._weights[index]) // _SCALE
+        lightness = (HEAVIEST + self._remainder[index] - self._weights[index]) // SCALE
         key = position * _KEY + (lightness << _INDEX_BITS)
         current = self._current
         current.insert(bisect(current, key | _INDEX), key | index)
 
     def _insert_by_weight(self, tree: list[int], index: int) -> None:
-        key = (_HEAVIEST - self._weights[index]) << _INDEX_BITS
+        key = (HEAVIEST - self._weights[index]) << _INDEX_BITS
         tree.insert(bisect(tree, key | _INDEX), key | index)
 
     def _remove(self, index: int) -> list[int]:

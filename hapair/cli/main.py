@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -11,8 +13,15 @@ from hapair import __version__
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
+def _how() -> str:
+    """Whether the hot modules are compiled (setup.py)."""
+    found = find_spec("hapair.proxy.session")
+    compiled = found is not None and str(found.origin).endswith(tuple(EXTENSION_SUFFIXES))
+    return "compiled" if compiled else "plain Python"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="hapair", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="hapair", message=f"%(prog)s %(version)s ({_how()})")
 def main() -> None:
     """keepalived and HAProxy in one: a pair of nodes, a floating VIP, layer 4 and 7 balancing."""
 

@@ -37,7 +37,7 @@ def run(path: Path) -> int:
     code = 0
     try:
         with (
-            logging_to(config.node.log) as sink,
+            logging_to(config.node.log, config.node.user) as sink,
             pidfile(config.node.pidfile),
             api_sockets(config.api) as api,
         ):

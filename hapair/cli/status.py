@@ -106,6 +106,8 @@ def tables(report: dict[str, Any]) -> list[RenderableType]:
         parts += [_details(router) for router in report["vrrp"]]
     if report["servers"]:
         parts.append(_servers(report["servers"]))
+    if report.get("workers"):
+        parts.append(_workers(report["workers"]))
     return parts or [escape(f"{report['node']}: neither routers nor servers")]
 
 
@@ -153,6 +155,10 @@ def _details(router: dict[str, Any]) -> str:
         parts.append(f"{router['misplaced_addresses']} misplaced addresses removed")
     if router.get("duplicate_master_seconds"):
         parts.append(f"two masters for {router['duplicate_master_seconds']:.1f} s")
+    if router.get("address_conflicts"):
+        parts.append(
+            f"{router['address_conflicts']} claims of our addresses, last by {router['conflicting_mac']}"
+        )
     parts.append(f"{router['transitions']} transition{'s' * (router['transitions'] != 1)}")
     why = f"\n  {router['why']}" if router["why"] else ""
     return escape(f"  {router['name']}: {', '.join(parts)}{why}")
@@ -167,8 +173,17 @@ def _servers(servers: list[dict[str, Any]]) -> Table:
             _coloured(server["status"]),
             str(server["sessions"]),
             server["check"],
-            escape(server["last_result"]),
+            escape(
+                "\n".join(text for text in (server["last_result"], server.get("last_details", "")) if text)
+            ),
         )
+    return table
+
+
+def _workers(workers: list[dict[str, Any]]) -> Table:
+    table = _table("", "worker", "pid", "sessions")
+    for number, worker in enumerate(workers, 1):
+        table.add_row(str(number), str(worker["pid"]), str(worker["sessions"]))
     return table
 
 

@@ -12,7 +12,7 @@ from ipaddress import (
     ip_interface,
 )
 
-from hapair.config.fields import FieldError, shown, socket_path, string
+from hapair.config.fields import FieldError, matching, shown, socket_path, string
 from hapair.config.model import Bind, IPAddress, IPInterface, IPNetwork
 
 _V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
@@ -29,7 +29,8 @@ _FD = re.compile(r"fd@([0-9]{1,6})")
 BIND = '"address:port", "*:port", "[v6]:port", "/path.sock" or "fd@N"'
 SERVER = '"address:port", "name:port", "[v6]:port" or "/path.sock"'
 LISTEN = '"address:port", "*:port" or "[v6]:port"'
-LOG_TARGET = '"stdout", "stderr", "/path.sock" or "host:port"'
+LOG_TARGET = '"stdout", "stderr", "file:/path", "/path.sock", "host:port" or "tcp@host:port"'
+log_file = matching(r"/(?:[^\x00/]+/)*[^\x00/]+", '"file:" and the absolute path of a file', 4095)
 
 
 def own(value: object) -> IPAddress:
@@ -128,7 +129,9 @@ def log_target(value: object) -> str:
         return text
     if text.startswith("/"):
         return socket_path(text)
-    host, _ = _host_port(text, LOG_TARGET)
+    if text.startswith("file:"):
+        return f"file:{log_file(text.removeprefix('file:'))}"
+    host, _ = _host_port(text.removeprefix("tcp@"), LOG_TARGET)
     _host(host, text, LOG_TARGET)
     return text
 

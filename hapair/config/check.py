@@ -14,7 +14,7 @@ from math import inf
 
 import attrs
 
-from hapair.config import check_backend, check_notify, check_sync_group, check_track, check_vrrp
+from hapair.config import check_backend, check_log, check_notify, check_sync_group, check_track, check_vrrp
 from hapair.config.fields import suggestion
 from hapair.config.locate import Path
 from hapair.config.model import (
@@ -25,6 +25,7 @@ from hapair.config.model import (
     IPAddress,
     Mode,
     Node,
+    StickTable,
     SyncGroup,
     Track,
     Tracker,
@@ -32,10 +33,18 @@ from hapair.config.model import (
 )
 from hapair.config.problems import dotted, quoted
 from hapair.config.report import Report
+from hapair.config.stick import no_kind_twice
 
 AclMistake = Callable[[str], tuple[int, str] | None]
 ConditionMistake = Callable[[str, Collection[str]], tuple[int, str] | None]
+RuleMistake = Callable[[str, str, Collection[str]], tuple[int, str] | None]
 """Offset and message; `hapair.rules` has them, which configuration may not import."""
+
+FRONTEND_RULES = (
+    "http_request http_response http_after_response "
+    "tcp_request_connection tcp_request_session tcp_request_content"
+).split()
+BACKEND_RULES = ["http_request", "http_response"]
 
 
 @attrs.frozen
@@ -52,12 +61,13 @@ class Draft:
     backends: Mapping[str, Backend]
     backend_names: frozenset[str]
     """All of them: a backend with a mistake in it does exist."""
+    frontend_names: frozenset[str] = frozenset()
     sync_groups: Mapping[str, SyncGroup] = attrs.field(factory=dict)
     instance_names: frozenset[str] = frozenset()
     """Also those with a mistake in them."""
     trackers: Mapping[tuple[str, str], Tracker] = attrs.field(factory=dict)
+    stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
     tracker_names: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
-    """Those that are written, by kind."""
     """Kind -> the names of the tables [track_KIND.NAME], all of them."""
 
 
@@ -68,6 +78,7 @@ def cross_check(
     local_addresses: Container[IPAddress] = (),
     acl_mistake: AclMistake | None = None,
     condition_mistake: ConditionMistake | None = None,
+    rule_mistake: RuleMistake | None = None,
     script_mistake: check_notify.ScriptMistake | None = None,
 ) -> None:
     """Report what does not go together.
@@ -83,14 +94,48 @@ def cross_check(
     )
     for name, backend in draft.backends.items():
         check_backend.check(name, backend, report)
+        check_backend.check_tracked(backend, draft.backends, draft.backend_names, report)
+        check_backend.check_programs(backend, draft.node, report, script_mistake)
+        _backend_rules(backend, report, acl_mistake, condition_mistake)
+        check_rules(backend, BACKEND_RULES, ("backend", name), report, rule_mistake)
+        _hashed(backend, report, rule_mistake)
+    _stick_tables(draft, report)
     _tracks(draft, report)
     _routes(draft, report)
     _listeners(draft, report)
     for name, frontend in draft.frontends.items():
         path = ("frontend", name)
         _rules(frontend, path, report, acl_mistake, condition_mistake)
+        check_rules(frontend, FRONTEND_RULES, path, report, rule_mistake)
+        if frontend.monitor_fail is not None:
+            where = (*path, "monitor_fail")
+            check_condition(frontend.monitor_fail, frontend.acl, where, report, condition_mistake)
+        check_log.check(frontend, path, draft.node, report, rule_mistake)
         _frontend(frontend, path, draft.node, report)
         _reachable(frontend, path, draft.vrrp, local_addresses, report)
+
+
+def _stick_tables(draft: Draft, report: Report) -> None:
+    """A name means one table, and a table has one of each kind."""
+    places: dict[str, Path] = {}
+    found: list[tuple[Path, str, StickTable]] = [
+        (("stick_table", name), name, table) for name, table in draft.stick_tables.items()
+    ]
+    found += [
+        ((section, name, "stick_table"), name, place.stick_table)
+        for section, all_places in (("frontend", draft.frontends), ("backend", draft.backends))
+        for name, place in all_places.items()
+        if place.stick_table is not None
+    ]
+    for path, name, table in found:
+        first = places.setdefault(name, path)
+        if first != path:
+            report.error(path, f"{dotted(first)} has the same name: rules could mean either", at_key=True)
+        twice = no_kind_twice(table)
+        if twice:
+            report.error((*path, "store"), f"{twice} is stored twice")
+        if table.nopurge and not table.expire:
+            report.warning(path, "nopurge without expire: once it is full it stays so", at_key=True)
 
 
 def _tracks(draft: Draft, report: Report) -> None:
@@ -98,25 +143,41 @@ def _tracks(draft: Draft, report: Report) -> None:
         for i, track in enumerate(instance.track):
             path = ("vrrp", name, "track", i)
             check_track_exists(track, path, draft, report)
-            backend = draft.backends.get(track.name) if track.kind == "backend" else None
-            if backend is None:
-                continue
-            if track.least > len(backend.servers):
-                report.error(
-                    path,
-                    f"backend {track.name} never has {track.least} servers, it consists of "
-                    f"{len(backend.servers)}: this node would never be MASTER",
-                )
-            elif (
-                sum(server.check is None and not server.disabled for server in backend.servers) >= track.least
-            ):
-                report.warning(path, f"always holds: enough servers of backend {track.name} have no check")
+            backends = [draft.backends[one] for one in track.watched_backends if one in draft.backends]
+            for backend in backends:
+                if track.least > len(backend.servers):
+                    report.error(
+                        path,
+                        f"backend {backend.name} never has {track.least} servers, it consists of "
+                        f"{len(backend.servers)}: this node would never be MASTER",
+                    )
+                elif all(_holds_always(one, track.least) for one in backends):
+                    report.warning(
+                        path, f"always holds: enough servers of backend {backend.name} have no check"
+                    )
+
+
+def _holds_always(backend: Backend, least: int) -> bool:
+    return (
+        sum(
+            server.check is None and server.track is None and not server.disabled
+            for server in backend.servers
+        )
+        >= least
+    )
 
 
 def check_track_exists(track: Track, path: Path, draft: Draft, report: Report) -> None:
     """Whoever tracks something means one that there is; an interface may come and go."""
     if track.kind == "backend":
         check_exists(track.name, path, draft, report)
+    elif track.kind == "frontend":
+        known = draft.frontend_names
+        if track.name not in known:
+            report.error(path, f"there is no frontend {quoted(track.name)}{suggestion(track.name, known)}")
+        frontend = draft.frontends.get(track.name)
+        if frontend is not None and not (frontend.use_backend or frontend.default_backend):
+            report.error(path, f"frontend {track.name} uses no backend: nothing of it can fail")
     elif track.kind != "interface":
         known = draft.tracker_names.get(track.kind, frozenset())
         if track.name not in known:
@@ -146,6 +207,9 @@ def _routes(draft: Draft, report: Report) -> None:
         elif frontend.stats is None and not frontend.use_backend:
             report.warning(("frontend", name), "it has no backend: every client is turned away", at_key=True)
         for path, target in targets:
+            if "%[" in target:
+                used |= draft.backends.keys()  # any of them may be meant
+                continue
             used.add(target)
             check_exists(target, path, draft, report)
             backend = draft.backends.get(target)
@@ -226,6 +290,55 @@ def _rules(
             )
 
 
+def _backend_rules(
+    backend: Backend,
+    report: Report,
+    acl_mistake: AclMistake | None,
+    condition_mistake: ConditionMistake | None,
+) -> None:
+    path: Path = ("backend", backend.name)
+    for name, expressions in backend.acl.items():
+        for i, expression in enumerate(expressions):
+            check_acl(expression, (*path, "acl", name, i), report, acl_mistake)
+    names = [server.name for server in backend.servers]
+    for i, use in enumerate(backend.use_server):
+        where = (*path, "use_server", i)
+        if use.server not in names:
+            report.error(
+                (*where, "server"), f"there is no server {quoted(use.server)}{suggestion(use.server, names)}"
+            )
+        if use.condition is not None:
+            check_condition(use.condition, backend.acl, (*where, "if"), report, condition_mistake)
+
+
+_AS_A_RULE = "set-var(txn.key) "
+"""What makes a rule of a sample that is read while a request is there."""
+
+
+def _hashed(backend: Backend, report: Report, rule_mistake: RuleMistake | None) -> None:
+    """The sample of `balance = "hash ..."`."""
+    expression = backend.balance.expression
+    if expression and rule_mistake is not None:
+        found = rule_mistake("http_request", _AS_A_RULE + expression, list(backend.acl))
+        if found is not None:
+            at = len("hash ") + max(0, found[0] - len(_AS_A_RULE))
+            report.error(("backend", backend.name, "balance"), found[1], offset=at)
+
+
+def check_rules(
+    side: Frontend | Backend, kinds: list[str], path: Path, report: Report, rule_mistake: RuleMistake | None
+) -> None:
+    """Lists of rules that the rules understand, and that the mode has a use for."""
+    for kind in kinds:
+        texts: tuple[str, ...] = getattr(side, kind)
+        if texts and kind.startswith("http_") and side.mode is Mode.TCP:
+            report.warning((*path, kind), 'this has no effect without mode = "http"')
+        for i, text in enumerate(texts):
+            found = rule_mistake(kind, text, list(side.acl)) if rule_mistake is not None else None
+            if found is not None:
+                report.error((*path, kind, i), found[1], offset=found[0])
+
+
 def check_acl(expression: str, path: Path, report: Report, acl_mistake: AclMistake | None) -> None:
     """An ACL expression that the rules understand."""
     found = acl_mistake(expression) if acl_mistake is not None else None
@@ -255,14 +368,19 @@ def _frontend(frontend: Frontend, path: Path, node: Node | None, report: Report)
         report.warning(
             (*path, "maxconn"), f"never reached: node.maxconn lets only {node.maxconn} clients in altogether"
         )
-    if node is not None and frontend.log_format is not None and not node.log:
-        report.warning((*path, "log_format"), "nothing is logged: [node] has no log")
+    if frontend.tcp_request_inspect_delay and frontend.mode is Mode.HTTP:
+        where = (*path, "tcp_request_inspect_delay")
+        if report.written(where):
+            report.warning(where, 'this has no effect without mode = "tcp": a request is always waited for')
     if frontend.mode is Mode.TCP:
         if frontend.stats is not None:
             report.error((*path, "stats"), 'the statistics page needs mode = "http"')
         for key, value in (
             ("forwardfor", frontend.forwardfor),
+            ("originalto", frontend.originalto),
             ("http_server_close", frontend.http_server_close),
+            ("httpclose", frontend.httpclose),
+            ("http_buffer_request", frontend.http_buffer_request),
         ):
             if value and report.written((*path, key)):
                 report.warning((*path, key), 'this has no effect without mode = "http"')
@@ -277,8 +395,14 @@ def _reachable(
 ) -> None:
     """Binding succeeds for any address (IP_FREEBIND), so a slip in one is silent at run time."""
     vips = {vip.ip for instance in vrrp.values() for vip in instance.held}
+    closed = {
+        vip.ip: instance.name for instance in vrrp.values() if not instance.accept for vip in instance.held
+    }
     for i, bind in enumerate(frontend.bind):
         host = bind.host
+        if host in closed:
+            message = f"nothing arrives at {host}: vrrp.{closed[host]} has accept = false"
+            report.error((*path, "bind", i), message)
         if host is None or host.is_unspecified or host.is_loopback or host in vips or host in local_addresses:
             continue
         near = suggestion(str(host), [str(vip) for vip in vips])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from math import inf
 
-from hapair.config.fields import spell
+import attrs
+
+from hapair.config.asks import ExternalCheck, MysqlCheck, PgsqlCheck, TcpCheck
+from hapair.config.check_notify import ScriptMistake
+from hapair.config.fields import spell, suggestion
 from hapair.config.locate import Path
-from hapair.config.model import Backend, CheckKind, Mode, Server
+from hapair.config.model import Backend, Check, CheckKind, Mode, Node, ProxyVersion, Server
 from hapair.config.problems import quoted
 from hapair.config.report import Report
 
@@ -25,10 +30,18 @@ def check(name: str, backend: Backend, report: Report) -> None:
         for key, value in (
             ("cookie", backend.cookie),
             ("forwardfor", backend.forwardfor),
+            ("originalto", backend.originalto),
+            ("forwarded", backend.forwarded),
             ("http_server_close", backend.http_server_close),
+            ("httpclose", backend.httpclose),
+            ("http_buffer_request", backend.http_buffer_request),
+            ("retry_on", backend.retry_on),
         ):
             if value and report.written((*path, key)):
                 report.warning((*path, key), 'this has no effect without mode = "http"')
+    _balance(backend, path, report)
+    if report.written((*path, "fullconn")) and not any(server.minconn for server in backend.servers):
+        report.warning((*path, "fullconn"), "this has no effect: no server has minconn")
     if all(server.backup or server.disabled or not server.weight for server in backend.servers):
         report.warning(
             path, "no server takes new clients: each is a backup, disabled or has weight 0", at_key=True
@@ -40,9 +53,49 @@ def check(name: str, backend: Backend, report: Report) -> None:
         first = ids.setdefault(server.id, server.name)
         if first != server.name:
             report.error((*here, "id"), f"id {server.id} is already used by server {first}")
+        _limits(server, here, report)
         _persistence(backend, server, cookies, here, report)
+        _proxy_header(server, here, report)
+        _observe(backend, server, here, report)
+        _slowstart(backend, server, here, report)
         _check(server, here, report)
         _http_check(server, path, report)
+
+
+def _limits(server: Server, path: Path, report: Report) -> None:
+    if server.minconn and server.minconn >= server.maxconn:
+        report.warning(
+            (*path, "minconn"),
+            f"the limit is always {server.minconn}: it moves only below a greater maxconn",
+        )
+
+
+_OF_REQUESTS = ("uri", "url_param", "hdr")
+_OF_KEYS = ("source", "uri", "url_param", "hdr", "hash")
+
+
+def _balance(backend: Backend, path: Path, report: Report) -> None:
+    algorithm = backend.balance.algorithm
+    if algorithm in _OF_REQUESTS and backend.mode is Mode.TCP:
+        report.error((*path, "balance"), f'{algorithm} needs requests: mode = "http"')
+    if report.written((*path, "hash_type")) and algorithm not in _OF_KEYS:
+        report.warning((*path, "hash_type"), f"this has no effect: {algorithm} hashes nothing")
+    bounded = algorithm == "random" or (algorithm in _OF_KEYS and backend.hash_type.consistent)
+    if report.written((*path, "hash_balance_factor")) and not bounded:
+        report.warning(
+            (*path, "hash_balance_factor"),
+            'this has no effect without hash_type = "consistent" or balance = "random"',
+        )
+
+
+def _slowstart(backend: Backend, server: Server, path: Path, report: Report) -> None:
+    algorithm = backend.balance.algorithm
+    fixed = algorithm == "static-rr" or (algorithm in _OF_KEYS and not backend.hash_type.consistent)
+    if server.slowstart and fixed and not server.maxconn:
+        report.warning(
+            (*path, "slowstart"),
+            f"this has no effect: weights do not move with {algorithm}, and there is no maxconn",
+        )
 
 
 def _persistence(
@@ -62,6 +115,26 @@ def _persistence(
         )
 
 
+def _observe(backend: Backend, server: Server, path: Path, report: Report) -> None:
+    """Traffic can only hasten what a check decides."""
+    if server.observe is None:
+        for key in ("error_limit", "on_error"):
+            if report.written((*path, key)):
+                report.warning((*path, key), "this has no effect without observe")
+    elif server.check is None:
+        report.error((*path, "observe"), "it needs a check: without one nothing would bring the server back")
+    elif server.observe == 7 and backend.mode is Mode.TCP:
+        report.error((*path, "observe"), 'there is no layer 7 without mode = "http"')
+
+
+def _proxy_header(server: Server, path: Path, report: Report) -> None:
+    if server.proxy_v2_options and server.send_proxy is not ProxyVersion.V2:
+        report.error((*path, "proxy_v2_options"), 'this needs send_proxy = "v2"')
+    check = server.check
+    if check is not None and check.send_proxy is not None and check.kind is CheckKind.ICMP:
+        report.warning((*path, "check"), "an ICMP echo begins with no PROXY header")
+
+
 def _check(server: Server, path: Path, report: Report) -> None:
     """A check that cannot pass, or not as it is meant."""
     check = server.check
@@ -78,8 +151,111 @@ def _check(server: Server, path: Path, report: Report) -> None:
             report.error((*here, "addr"), "the server is a socket: a port is needed to check another address")
     elif check.kind is CheckKind.ICMP and check.port is not None:
         report.warning((*here, "port"), "an ICMP echo has no port")
+    _kind(check, here, report)
     if check.fastinter is not None and check.fastinter > check.inter:
         report.warning((*here, "fastinter"), f"longer than inter ({spell(check.inter)})")
+
+
+def check_tracked(
+    backend: Backend, backends: Mapping[str, Backend], names: Collection[str], report: Report
+) -> None:
+    """A server that follows another's check means one that has a check."""
+    for server in backend.servers:
+        if server.track is None:
+            continue
+        path = ("backend", backend.name, "server", server.name, "track")
+        if server.check is not None:
+            report.error(path, "it has a check of its own: only one of both can count")
+        wanted, _, name = server.track.partition("/")
+        if wanted not in names:
+            report.error(path, f"there is no backend {quoted(wanted)}{suggestion(wanted, names)}")
+        if wanted not in backends:
+            continue
+        found = next((one for one in backends[wanted].servers if one.name == name), None)
+        if found is None:
+            known = [one.name for one in backends[wanted].servers]
+            report.error(path, f"backend {wanted} has no server {quoted(name)}{suggestion(name, known)}")
+        elif found.track is not None:
+            report.error(path, f"{server.track} tracks {found.track}: track that itself")
+        elif found.check is None:
+            report.error(path, f"{server.track} is not checked: there is nothing to follow")
+
+
+def check_programs(
+    backend: Backend, node: Node | None, report: Report, script_mistake: ScriptMistake | None
+) -> None:
+    """Report programs that cannot or must not be run."""
+    for server in backend.servers:
+        ask = server.check.ask if server.check is not None else None
+        if not isinstance(ask, ExternalCheck) or node is None:
+            continue
+        here = ("backend", backend.name, "server", server.name, "check", "external")
+        path = (*here, "command")
+        if ask.user is not None and node.user not in (None, ask.user):
+            report.error((*here, "user"), f"the node becomes {node.user}, who can run nothing as {ask.user}")
+        elif node.chroot is not None:
+            report.error(path, f"no program can be run from inside node.chroot {node.chroot}")
+        elif script_mistake is not None:
+            as_whom = attrs.evolve(node, script_user=ask.user or node.script_user)
+            found = script_mistake(ask.command[0], as_whom)
+            if found is not None:
+                (report.error if found[0] == "error" else report.warning)(path, found[1])
+
+
+_MUST_SAY = {
+    CheckKind.UDP: "udp = { payload = … }",
+    CheckKind.TCP_CHECK: 'tcp_check = ["connect", …]',
+    CheckKind.EXTERNAL: "external = { command = … }",
+    CheckKind.FILE: "file = { file = … }",
+}
+_SECURABLE = (
+    *(CheckKind.TCP, CheckKind.TCP_CHECK, CheckKind.HTTP, CheckKind.SMTP, CheckKind.REDIS),
+    *(CheckKind.LDAP, CheckKind.FTP),
+)
+
+
+def _kind(check: Check, path: Path, report: Report) -> None:
+    """What is said about kinds fits the one that is asked."""
+    for kind in CheckKind:
+        if kind is not check.kind and report.written((*path, kind.value)):
+            report.error(
+                (*path, kind.value), f"this has no effect: the check is of type {quoted(check.kind.value)}"
+            )
+    if check.ask is None and check.kind in _MUST_SAY:
+        report.error((*path, "type"), f"this needs {_MUST_SAY[check.kind]}")
+    if check.tls is not None and check.kind not in _SECURABLE:
+        report.error((*path, "ssl"), f"a {check.kind.value} check speaks no TLS of its own")
+    script_ssl = isinstance(check.ask, TcpCheck) and any(
+        getattr(rule, "ssl", False) for rule in check.ask.rules
+    )
+    if check.tls is None and not script_ssl:
+        for key in ("sni", "verify", "ca_file"):
+            if report.written((*path, key)):
+                report.warning((*path, key), "this has no effect without ssl = true")
+    elif check.tls is not None and check.tls.ca_file is not None and not check.tls.verify:
+        report.warning((*path, "ca_file"), 'this has no effect without verify = "required"')
+    if isinstance(check.ask, MysqlCheck | PgsqlCheck):
+        _database(check.ask, check.kind, path, report)
+
+
+def _database(ask: MysqlCheck | PgsqlCheck, kind: CheckKind, path: Path, report: Report) -> None:
+    here = (*path, kind.value)
+    if ask.expect is not None and ask.query is None:
+        report.error((*here, "expect"), "there is no query that could give it")
+    if isinstance(ask, MysqlCheck):
+        if ask.user is None and (ask.query is not None or ask.password):
+            report.error(here, "a user is needed to log in", at_key=True)
+        if ask.version == "pre-41" and (ask.password or ask.query is not None):
+            report.error(
+                (*here, "version"), "before 4.1 there is only a login without password, and no query"
+            )
+        if ask.user is None:
+            report.warning(
+                path,
+                "without a user the server counts every check as a failed login, "
+                "and blocks this host after max_connect_errors of them",
+                at_key=True,
+            )
 
 
 def _http_check(server: Server, path: Path, report: Report) -> None:

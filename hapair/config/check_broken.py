@@ -10,14 +10,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hapair.config.check import (
+    FRONTEND_RULES,
     AclMistake,
     ConditionMistake,
     Draft,
+    RuleMistake,
     check_acl,
     check_condition,
     check_exists,
     check_track_exists,
 )
+from hapair.config.check_log import check_format
 from hapair.config.fields import FieldError
 from hapair.config.locate import Path
 from hapair.config.report import Report
@@ -30,6 +33,7 @@ def check(
     report: Report,
     acl_mistake: AclMistake | None,
     condition_mistake: ConditionMistake | None,
+    rule_mistake: RuleMistake | None,
 ) -> None:
     """Report unknown backends, and wrong ACLs and conditions, in tables that are not in `draft`."""
     for name, instance in _tables(tree, "vrrp", draft.vrrp):
@@ -49,10 +53,19 @@ def check(
             for i, expression in _items(expressions):
                 where = (*path, "acl", acl, i) if isinstance(expressions, list) else (*path, "acl", acl)
                 check_acl(expression, where, report, acl_mistake)
+        if "%" in str(frontend.get("log_format")):
+            http = frontend.get("mode") != "tcp"  # the more lenient way, where [defaults] say it
+            check_format(frontend["log_format"], http, (*path, "log_format"), report, rule_mistake)
+        for kind in FRONTEND_RULES:
+            for i, text in _items(frontend.get(kind)):
+                found = rule_mistake(kind, text, list(acls)) if rule_mistake is not None else None
+                if found is not None:
+                    where = (*path, kind, i) if isinstance(frontend.get(kind), list) else (*path, kind)
+                    report.error(where, found[1], offset=found[0])
         uses = frontend.get("use_backend")
         for i, use in enumerate(uses if isinstance(uses, list) else ()):
             if isinstance(use, dict):
-                if isinstance(use.get("backend"), str):
+                if isinstance(use.get("backend"), str) and "%[" not in use["backend"]:
                     check_exists(use["backend"], (*path, "use_backend", i, "backend"), draft, report)
                 if isinstance(use.get("if"), str):
                     check_condition(

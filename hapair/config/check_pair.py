@@ -103,6 +103,9 @@ def _couple(one: Side, mine: VrrpInstance, other: Side, theirs: VrrpInstance) ->
         other.report.warning(
             (*path, "down_timer_adverts"), f"it is {mine.down_timer_adverts} at {there}: use the same on both"
         )
+    if mine.skew != theirs.skew:
+        skew = "true" if mine.skew else "false"
+        other.report.warning((*path, "skew"), f"it is {skew} at {there}: failover takes longer one way")
     if {mine.checksum, theirs.checksum} == {ChecksumForm.PSEUDO, ChecksumForm.RFC9568}:
         other.report.error(
             (*path, "checksum"), f"it is another one at {there}: neither understands the other"

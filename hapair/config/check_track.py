@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
+
 from hapair.config.check_notify import ScriptMistake
 from hapair.config.model import Node, Tracker, TrackRoute, TrackScript, VrrpInstance
 from hapair.config.report import Report
@@ -30,10 +32,16 @@ def check(
             report.error((*path, "via"), f"{tracker.via} is no gateway to {tracker.destination}")
         if not isinstance(tracker, TrackScript) or node is None:
             continue
-        if node.chroot is not None:
+        if node.user is not None and tracker.user not in (None, node.user):
+            report.error(
+                (*path, "user"),
+                f"we become {node.user} and can become nobody else: scripts run as {node.user}, too",
+            )
+        elif node.chroot is not None:
             report.error((*path, "script"), f"no script can be run from inside node.chroot {node.chroot}")
         elif script_mistake is not None:
-            found = script_mistake(tracker.script[0], node)
+            as_its_user = attrs.evolve(node, script_user=tracker.user or node.script_user)
+            found = script_mistake(tracker.script[0], as_its_user)
             if found is not None:
                 tell = report.error if found[0] == "error" else report.warning
                 tell((*path, "script"), found[1])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hapair.config.arithmetic import OWNER, reach
 from hapair.config.fields import spell
 from hapair.config.locate import Path
-from hapair.config.model import ChecksumForm, InitialState, IPAddress, IPInterface, Node, VrrpInstance
+from hapair.config.model import ChecksumForm, InitialState, IPAddress, Node, Vip, VrrpInstance
 from hapair.config.problems import dotted
 from hapair.config.report import Report
 
@@ -32,6 +32,36 @@ def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Repo
                 report.error(here, f"{vip.ip} is already at {dotted(first)}")
         _instance(instance, path, report)
         _guard(instance, node, report)
+        _accept(instance, node, path, report)
+    _vmacs(instances, report)
+
+
+def _vmacs(instances: Mapping[str, VrrpInstance], report: Report) -> None:
+    """Every macvlan has a name of its own."""
+    taken = {instance.interface: f"the interface of vrrp.{name}" for name, instance in instances.items()}
+    for name, instance in instances.items():
+        path = ("vrrp", name)
+        if not instance.use_vmac:
+            for key in ("vmac_interface", "vmac_xmit_base"):
+                if getattr(instance, key):
+                    report.warning((*path, key), "this has no effect without use_vmac = true")
+            continue
+        key = "vmac_interface" if instance.vmac_interface else "use_vmac"
+        made = instance.vip_interface
+        if made in taken:
+            hint = "" if instance.vmac_interface else "; choose a vmac_interface"
+            report.error((*path, key), f"{made} is already {taken[made]}{hint}")
+        taken.setdefault(made, f"the vmac_interface of vrrp.{name}")
+
+
+def _accept(instance: VrrpInstance, node: Node | None, path: Path, report: Report) -> None:
+    if instance.accept:
+        return
+    if instance.priority == OWNER:
+        message = "priority 255 is the address owner, which takes what comes to its own addresses"
+        report.error((*path, "accept"), message)
+    if node is not None and node.chroot is not None:
+        report.error((*path, "accept"), f"nft cannot be run from inside node.chroot {node.chroot}")
 
 
 def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
@@ -39,6 +69,8 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
     owner = instance.priority == OWNER
     _version(instance, path, report)
     _routes(instance, path, report)
+    for here, vip in _held(instance, path):
+        _place(instance, vip, here, report)
     _family(instance, path, report)
     if owner and not instance.preempt:
         report.error(
@@ -61,6 +93,12 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
             (*path, "source_address"),
             f"{instance.source_address} is a VIP: it is somewhere else while this node is BACKUP",
         )
+    if not instance.skew and len(instance.unicast_peers) > 1:
+        report.error(
+            (*path, "skew"),
+            f"with {len(instance.unicast_peers)} unicast_peers several routers would take over at once: "
+            "skew = false is for a pair",
+        )
     if not instance.multicasts and not instance.unicast_peers:
         report.error((*path, "multicast"), "nobody would hear this node: name its unicast_peers")
     for i, peer in enumerate(instance.unicast_peers):
@@ -73,13 +111,29 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
             report.error(here, f"{peer} is listed twice")
 
 
-def _held(instance: VrrpInstance, path: Path) -> list[tuple[Path, IPInterface]]:
+def _held(instance: VrrpInstance, path: Path) -> list[tuple[Path, Vip]]:
     """Every address that moves, and where it is written."""
     return [
         ((*path, key, i), vip)
         for key in ("addresses", "excluded_addresses")
         for i, vip in enumerate(getattr(instance, key))
     ]
+
+
+def _place(instance: VrrpInstance, vip: Vip, path: Path, report: Report) -> None:
+    if vip.version == 6:
+        for key, what in (
+            ("scope", "the scope of an IPv6 address is in the address"),
+            ("label", "IPv6 has none"),
+        ):
+            if getattr(vip, key) is not None:
+                report.error((*path, key), what)
+        return
+    dev = instance.home(vip)
+    if vip.label is not None and vip.label != dev and not vip.label.startswith(f"{dev}:"):
+        report.error(
+            (*path, "label"), f'{vip.label} does not start with "{dev}:", the interface of the address'
+        )
 
 
 def _routes(instance: VrrpInstance, path: Path, report: Report) -> None:

@@ -190,6 +190,7 @@ positive = integer(1, _MANY)
 natural = integer(0, _MANY)
 port = integer(1, 65535)
 weight = integer(0, 256)
+workers = integer(0, 64)
 vrid = integer(1, 255, "RFC 9568 section 5.2.3")
 priority = integer(1, 255, "RFC 9568 section 5.2.4; 0 means resigning and is never configured")
 
@@ -213,8 +214,6 @@ cookie_value = matching(
 domain = matching(r"\.?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", "a domain")
 header_value = matching(r"[!-~](?:[ -~]*[!-~])?", "a header value: printable ASCII")
 
-balance = choice("roundrobin")
-"""The names in `hapair.balance`, which configuration may not import; a test compares them."""
 facility = choice(
     *"kern user mail daemon auth syslog lpr news uucp cron auth2 ftp ntp audit alert cron2".split(),
     *(f"local{i}" for i in range(8)),

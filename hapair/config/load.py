@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from ast import literal_eval
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ import attrs
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from hapair.config import check_broken, resolve, tables, tables_notify, tables_track
-from hapair.config.check import AclMistake, ConditionMistake, Draft, cross_check
+from hapair.config.check import AclMistake, ConditionMistake, Draft, RuleMistake, cross_check
 from hapair.config.check_notify import ScriptMistake
 from hapair.config.expand import expand
 from hapair.config.fields import FieldError, closest, shown
@@ -32,10 +32,13 @@ from hapair.errors import ConfigError
 
 T = TypeVar("T")
 
+TableMistakes = Callable[[NodeConfig], "Iterable[tuple[KeyPath, int, str]]"]
+"""Where rules name a stick table that there is not, or that does not store what they ask for."""
+
 SECTIONS = (
     *("node", "api", "email", "vrrp", "sync_group"),
     *(f"track_{kind}" for kind in tables_track.PARSERS),
-    *("defaults", "frontend", "backend"),
+    *("stick_table", "defaults", "frontend", "backend"),
 )
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -61,6 +64,8 @@ def load(
     *,
     acl_mistake: AclMistake | None = None,
     condition_mistake: ConditionMistake | None = None,
+    rule_mistake: RuleMistake | None = None,
+    table_mistakes: TableMistakes | None = None,
     local_addresses: Container[IPAddress] = (),
     script_mistake: ScriptMistake | None = None,
 ) -> Loaded:
@@ -76,6 +81,8 @@ def load(
         environ,
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
+        rule_mistake=rule_mistake,
+        table_mistakes=table_mistakes,
         local_addresses=local_addresses,
         script_mistake=script_mistake,
     )
@@ -103,6 +110,8 @@ def load_text(
     *,
     acl_mistake: AclMistake | None = None,
     condition_mistake: ConditionMistake | None = None,
+    rule_mistake: RuleMistake | None = None,
+    table_mistakes: TableMistakes | None = None,
     local_addresses: Container[IPAddress] = (),
     script_mistake: ScriptMistake | None = None,
 ) -> Loaded:
@@ -116,7 +125,7 @@ def load_text(
     report = Report(file, text, locate(text))
     tree = expand(tree, environ, report)
     draft = _draft(tree, report)
-    check_broken.check(tree, draft, report, acl_mistake, condition_mistake)
+    check_broken.check(tree, draft, report, acl_mistake, condition_mistake, rule_mistake)
     cross_check(
         draft,
         report,
@@ -124,6 +133,7 @@ def load_text(
         script_mistake=script_mistake,
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
+        rule_mistake=rule_mistake,
     )
     if report.errors:
         raise ConfigError(report.errors)
@@ -138,7 +148,12 @@ def load_text(
         draft.backends,
         sync_groups=draft.sync_groups,
         trackers=draft.trackers,
+        stick_tables=draft.stick_tables,
     )
+    for path, offset, message in table_mistakes(config) if table_mistakes is not None else ():
+        report.error(path, message, offset=offset)
+    if report.errors:
+        raise ConfigError(report.errors)
     return Loaded(config, report.warnings, text)
 
 
@@ -190,12 +205,14 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
     frontends = _read_named(tables.frontend, tree, "frontend", report)
     backends = _read_named(tables.backend, tree, "backend", report)
     maxconn = node.maxconn if node is not None else 0
+    resolved = _resolved(frontends, lambda n, one, d: resolve.frontend(n, one, d, maxconn), defaults)
+    routers = _read_named(tables.vrrp, tree, "vrrp", report)
     return Draft(
         node=node,
         api=api if isinstance(api, Api) else None,
         email=email,
         mails="email" in tree,
-        vrrp=_read_named(tables.vrrp, tree, "vrrp", report),
+        vrrp={name: resolve.instance(router, resolved) for name, router in routers.items()},
         instance_names=_names(tree.get("vrrp")),
         sync_groups=_read_named(tables.sync_group, tree, "sync_group", report),
         trackers={
@@ -204,8 +221,13 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
             for name, tracker in _read_named(parser, tree, f"track_{kind}", report).items()
         },
         tracker_names={kind: _names(tree.get(f"track_{kind}")) for kind in tables_track.PARSERS},
-        frontends=_resolved(frontends, lambda n, one, d: resolve.frontend(n, one, d, maxconn), defaults),
-        backends=_resolved(backends, resolve.backend, defaults),
+        stick_tables=_read_named(tables.stick_table, tree, "stick_table", report),
+        frontends=resolved,
+        frontend_names=_names(tree.get("frontend")),
+        backends={
+            name: resolve.filled(one, resolved.values())
+            for name, one in _resolved(backends, resolve.backend, defaults).items()
+        },
         backend_names=_names(tree.get("backend")),
     )
 

@@ -10,12 +10,22 @@ Longer than most files: it is the list of all that can be configured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+)
 from math import inf
 
 import attrs
+
+from hapair.config.asks import AgentCheck, Ask, Expect, Tls
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
@@ -30,6 +40,9 @@ class Mode(Enum):
 class LogFormat(Enum):
     TCPLOG = "tcplog"
     HTTPLOG = "httplog"
+    HTTPSLOG = "httpslog"
+    CLF = "clf"
+    JSON = "json"
 
 
 class ChecksumForm(Enum):
@@ -51,10 +64,46 @@ class InitialState(Enum):
     BACKUP = "BACKUP"
 
 
+class InitState(Enum):
+    """What a server is before its first check (HAProxy's `init-state`)."""
+
+    FULLY_UP = "fully-up"
+    """It takes `fall` failures to be down."""
+    UP = "up"
+    """The first failure takes it down."""
+    DOWN = "down"
+    """The first success brings it up."""
+    FULLY_DOWN = "fully-down"
+    """It takes `rise` successes to be up (keepalived's `alpha` with a `retry`)."""
+
+
+class OnError(Enum):
+    """What follows too many errors of traffic (HAProxy's `on-error`)."""
+
+    FASTINTER = "fastinter"
+    """Only the next check comes soon, as with all of them."""
+    FAIL_CHECK = "fail-check"
+    SUDDEN_DEATH = "sudden-death"
+    """A failed check, and the next will be the last."""
+    MARK_DOWN = "mark-down"
+
+
 class CheckKind(Enum):
     ICMP = "icmp"
+    UDP = "udp"
     TCP = "tcp"
+    TCP_CHECK = "tcp_check"
     HTTP = "http"
+    SSL_HELLO = "ssl_hello"
+    SMTP = "smtp"
+    DNS = "dns"
+    MYSQL = "mysql"
+    PGSQL = "pgsql"
+    REDIS = "redis"
+    LDAP = "ldap"
+    FTP = "ftp"
+    EXTERNAL = "external"
+    FILE = "file"
 
 
 @attrs.frozen
@@ -62,10 +111,14 @@ class Log:
     """One place where log lines go."""
 
     target: str
-    """`stdout`, `stderr`, the path of a datagram socket, or `host:port` for UDP syslog."""
+    """`stdout`, `stderr`, `file:/path`, a datagram socket's path, or syslog's `[tcp@]host:port`."""
     facility: str = "local0"
     level: str = "info"
     """The least severe level that is sent there (syslog's names)."""
+    len: int = 8192
+    """Bytes of a line at most."""
+    sample: str | None = None
+    """`1-3,7:10`: of each ten lines the first three and the seventh; None: every line."""
 
 
 @attrs.frozen
@@ -74,6 +127,8 @@ class Node:
     log: tuple[Log, ...] = ()
     maxconn: int = 2000
     """Client connections in the process; beyond it nothing is accepted, nothing is refused."""
+    workers: int = 0
+    """Processes that serve clients; 0: the one that speaks VRRP does it itself."""
     user: str | None = None
     group: str | None = None
     chroot: str | None = None
@@ -89,6 +144,8 @@ class Node:
     """Account that scripts run as; None: `user`, or else an unprivileged one, never root."""
     notify_fifo: str | None = None
     """Path of a FIFO that gets a line for each transition, in keepalived's format."""
+    state_file: str | None = None
+    """Where the state of servers is kept from one life to the next (HAProxy's server-state-file)."""
     event_log: str | None = None
     """`stdout`, `syslog` (the targets of `log`), or the path of a file: one JSON object a line."""
 
@@ -122,10 +179,10 @@ class Track:
     """Something that a router watches, and what that means for its priority."""
 
     kind: str
-    """`backend`, `interface`, `script`, `file`, `process`, `ping` or `route`."""
+    """`backend`, `frontend`, `interface`, `script`, `file`, `process`, `ping` or `route`."""
     name: str
     least: int = 1
-    """Usable servers that a backend must have."""
+    """Usable servers that a backend, or each that a frontend uses, must have."""
     weight: int | None = None
     """Added to the priority: a positive one while it is well, a negative one while it fails.
 
@@ -133,6 +190,13 @@ class Track:
     """
     reverse: bool = False
     """The weight counts with the other sign; with weight 0: FAULT while it is well."""
+    backends: tuple[str, ...] = ()
+    """Those that a tracked frontend uses."""
+
+    @property
+    def watched_backends(self) -> tuple[str, ...]:
+        """Whose servers are counted."""
+        return (self.name,) if self.kind == "backend" else self.backends
 
 
 @attrs.frozen
@@ -141,7 +205,9 @@ class TrackScript:
 
     name: str
     script: tuple[str, ...]
-    """Words of the command; run as `node.script_user`."""
+    """Words of the command."""
+    user: str | None = None
+    """Account that it is run as; None: as all scripts."""
     interval: float = 1.0
     """Seconds between the end of one run and the next."""
     timeout: float | None = None
@@ -228,14 +294,56 @@ class VirtualRule:
         return network.version if network is not None else 4
 
 
+class Scope(Enum):
+    """How far an address reaches (ip-address(8))."""
+
+    GLOBAL = "global"
+    SITE = "site"
+    LINK = "link"
+    HOST = "host"
+
+
+@attrs.frozen
+class Vip:
+    """An address that VRRP moves, and where it is put."""
+
+    address: IPInterface
+    dev: str | None = None
+    """None: the interface of its router."""
+    scope: Scope | None = None
+    """IPv4 only, where None is global; that of an IPv6 address is in the address."""
+    label: str | None = None
+    """IPv4 only."""
+
+    @property
+    def ip(self) -> IPAddress:
+        return self.address.ip
+
+    @property
+    def network(self) -> IPNetwork:
+        return self.address.network
+
+    @property
+    def version(self) -> int:
+        return self.address.version
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+def vips(addresses: Iterable[IPInterface | Vip]) -> tuple[Vip, ...]:
+    """Mere addresses are VIPs with nothing special."""
+    return tuple(one if isinstance(one, Vip) else Vip(one) for one in addresses)
+
+
 @attrs.frozen
 class VrrpInstance:
     name: str
     interface: str
     virtual_router_id: int
-    addresses: tuple[IPInterface, ...]
+    addresses: tuple[Vip, ...] = attrs.field(converter=vips)
     """Of one family; the first of IPv6 is link-local (RFC 9568 section 5.2.9)."""
-    excluded_addresses: tuple[IPInterface, ...] = ()
+    excluded_addresses: tuple[Vip, ...] = attrs.field(default=(), converter=vips)
     """Held like the others, of either family, but not advertised."""
     virtual_routes: tuple[VirtualRoute, ...] = ()
     virtual_rules: tuple[VirtualRule, ...] = ()
@@ -253,6 +361,8 @@ class VrrpInstance:
     """Seconds after the start before it takes part."""
     down_timer_adverts: int = 3
     """Adverts that may be missing before the master is taken for dead."""
+    skew: bool = True
+    """False: take over without the skew time when the master resigns, as the only router that can."""
     preempt: bool = True
     preempt_delay: float = 0.0
     """Seconds to wait after start before a lower-priority MASTER is preempted."""
@@ -279,6 +389,14 @@ class VrrpInstance:
     """Seconds between two gratuitous ARPs, 0 for none."""
     gna_interval: float = 0.0
     """Seconds between two unsolicited neighbour advertisements, 0 for none."""
+    use_vmac: bool = False
+    """The VIPs live on a macvlan with the virtual router's own MAC (RFC 9568 section 7.3)."""
+    vmac_interface: str | None = None
+    """Name of that interface; None: `vrrp.VRID`, and `vrrp6.VRID` for IPv6."""
+    vmac_xmit_base: bool = False
+    """Multicast adverts come from the MAC of `interface`, not from the virtual one."""
+    accept: bool = True
+    """Take packets that come to the VIPs (Accept_Mode, RFC 9568 section 6.1)."""
     promote_secondaries: bool = False
     """Keep the other addresses of a subnet when the VIP that is its primary goes (Linux sysctl)."""
     track: tuple[Track, ...] = ()
@@ -294,7 +412,7 @@ class VrrpInstance:
     """Send mail for every transition."""
 
     @property
-    def held(self) -> tuple[IPInterface, ...]:
+    def held(self) -> tuple[Vip, ...]:
         """Every address that is here while this router is MASTER: what the rest of the house calls VIPs."""
         return self.addresses + self.excluded_addresses
 
@@ -302,6 +420,17 @@ class VrrpInstance:
     def family(self) -> int:
         """4 or 6."""
         return self.addresses[0].version
+
+    @property
+    def vip_interface(self) -> str:
+        """Where VIPs are that name no device."""
+        if not self.use_vmac:
+            return self.interface
+        return self.vmac_interface or f"vrrp{'6' if self.family == 6 else ''}.{self.virtual_router_id}"
+
+    def home(self, vip: Vip) -> str:
+        """Name of the interface where a VIP of ours belongs."""
+        return vip.dev or self.vip_interface
 
     @property
     def multicasts(self) -> bool:
@@ -335,7 +464,15 @@ class Timeouts:
     server: float = inf
     http_keep_alive: float = inf
     check: float = inf
+    tarpit: float = inf
+    """How long a tarpitted client waits for its answer."""
     queue: float = inf
+    tunnel: float = inf
+    """Silence of both in a tunnel or a stream, in place of `client` and `server`."""
+    client_fin: float = inf
+    """Silence of a client that was told that nothing more comes."""
+    server_fin: float = inf
+    """Silence of a server that was told that nothing more comes."""
 
 
 @attrs.frozen
@@ -349,6 +486,18 @@ class Bind:
     port: int | None = None
     path: str | None = None
     fd: int | None = None
+    accept_proxy: tuple[IPNetwork, ...] | None = None
+    """Connections from there begin with a PROXY header, from everywhere if empty; None: none does."""
+
+    def expects_proxy(self, source: str) -> bool:
+        """Must a connection from this address ("unix" for a socket's) begin with a PROXY header?"""
+        if not self.accept_proxy:
+            return self.accept_proxy is not None
+        try:
+            address = ip_address(source.partition("%")[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self.accept_proxy)
 
 
 @attrs.frozen
@@ -367,10 +516,61 @@ class ForwardFor:
 
 
 @attrs.frozen
+class OriginalTo:
+    exceptions: tuple[IPNetwork, ...] = ()
+    """Addresses of ours for which no X-Original-To is added."""
+    header: str = "X-Original-To"
+
+
+class Forwarded(Enum):
+    """What a Forwarded header tells (RFC 7239)."""
+
+    PROTO = "proto"
+    HOST = "host"
+    BY = "by"
+    BY_PORT = "by_port"
+    FOR = "for"
+    FOR_PORT = "for_port"
+
+
+class ProxyVersion(Enum):
+    """Of the PROXY protocol."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+@attrs.frozen
 class Stats:
     uri: str = "/haproxy?stats"
     auth: tuple[tuple[str, str], ...] = ()
     """User and password pairs; empty for none asked."""
+
+
+@attrs.frozen
+class CapturedHeader:
+    """A header that log lines show."""
+
+    name: str
+    len: int = 128
+    """Bytes of its value at most."""
+
+
+@attrs.frozen
+class CapturedCookie:
+    """A cookie that log lines show, of the client and of the server."""
+
+    name: str
+    """How it begins; with a `=` at the end it is the whole name."""
+    len: int = 128
+    """Bytes of `name=value` at most."""
+
+
+@attrs.frozen
+class Captures:
+    request_headers: tuple[CapturedHeader, ...] = ()
+    response_headers: tuple[CapturedHeader, ...] = ()
+    cookie: CapturedCookie | None = None
 
 
 @attrs.frozen
@@ -380,16 +580,60 @@ class Frontend:
     mode: Mode = Mode.TCP
     maxconn: int = 2000
     timeout: Timeouts = Timeouts()
-    log_format: LogFormat | None = None
-    """None: nothing is logged for this frontend."""
+    log_format: LogFormat | str | None = None
+    """A text has HAProxy's variables; None: nothing is logged for this frontend."""
+    capture: Captures | None = None
+    unique_id_format: str | None = None
+    """What each request's own number is made of, in the words of a log format."""
+    unique_id_header: str | None = None
+    """A header that tells it to the server."""
     forwardfor: ForwardFor | None = None
+    originalto: OriginalTo | None = None
     http_server_close: bool = False
+    httpclose: bool = False
+    """Close both connections after each response."""
+    http_buffer_request: bool = False
+    """Wait for the whole body, or 16 KiB of it, before a server is chosen."""
+    http_body_min_rate: int = 500
+    """Bytes each second that a request body must bring, after 20 s; 0 for any."""
     dontlognull: bool = False
+    rate_limit_sessions: int = 0
+    """Connections accepted each second at most, 0 for any number; others wait in the backlog."""
+    backlog: int = 4096
+    """Connections that the kernel holds for us until we accept them."""
+    clitcpka: bool = False
+    """The kernel finds out about clients that vanished (TCP keep-alive)."""
+    tcp_request_inspect_delay: float = 0.0
+    """Seconds that a stream may take to show how it begins before it is routed; 0: not looked at."""
     acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Name -> expressions; several OR together."""
+    http_request: tuple[str, ...] = ()
+    """Rules in HAProxy's words, asked in their order; so are the other lists."""
+    http_response: tuple[str, ...] = ()
+    http_after_response: tuple[str, ...] = ()
+    tcp_request_connection: tuple[str, ...] = ()
+    tcp_request_session: tuple[str, ...] = ()
+    tcp_request_content: tuple[str, ...] = ()
+    monitor_uri: str | None = None
+    """A request for exactly this path is answered with 200, before any rule."""
+    monitor_fail: str | None = None
+    """A condition under which it is 503."""
     use_backend: tuple[UseBackend, ...] = ()
     default_backend: str | None = None
+    stick_table: StickTable | None = None
     stats: Stats | None = None
+
+
+class HttpReuse(Enum):
+    """Whose idle connections a request may be sent on (HAProxy's `http-reuse`)."""
+
+    NEVER = "never"
+    """Only this client's own."""
+    SAFE = "safe"
+    """Any, but for a client's first request, which a browser would not repeat by itself."""
+    AGGRESSIVE = "aggressive"
+    """That one too, on connections that have been reused before."""
+    ALWAYS = "always"
 
 
 class CookieMode(Enum):
@@ -411,12 +655,17 @@ class Cookie:
 
 @attrs.frozen
 class HttpCheck:
-    """What a layer-7 check sends and expects (2xx and 3xx pass)."""
+    """What a layer-7 check sends and expects."""
 
     method: str = "OPTIONS"
     uri: str = "/"
     version: str = "HTTP/1.0"
     headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+    expect: tuple[Expect, ...] = ()
+    """All of them; none: 2xx and 3xx pass."""
+    digest: str | None = None
+    """MD5 of the body, as 32 hexadecimal digits (keepalived's genhash)."""
 
 
 @attrs.frozen
@@ -424,6 +673,11 @@ class Check:
     kind: CheckKind = CheckKind.TCP
     http: HttpCheck | None = None
     """Set when `kind` is HTTP."""
+    urls: tuple[HttpCheck, ...] = ()
+    """Asked after `http`, each on a connection of its own (keepalived's HTTP_GET)."""
+    ask: Ask | None = None
+    """What a check of another kind asks, where there is something to say."""
+    tls: Tls | None = None
     address: str | None = None
     """Where to probe, when it is not the server's own address."""
     port: int | None = None
@@ -434,6 +688,17 @@ class Check:
     """Interval while DOWN; None: `inter`."""
     rise: int = 2
     fall: int = 3
+    send_proxy: ProxyVersion | None = None
+    """Begin each check with a PROXY header that says it is our own."""
+    delay_before_retry: float | None = None
+    """Seconds from a failure to the next check while UP (keepalived's); None: `fastinter`."""
+    warmup: float | None = None
+    """Seconds over which first checks are spread (keepalived's); None: the interval."""
+    jitter: int = 3
+    """Percent of the interval by which a check may come early."""
+    init_state: InitState = InitState.UP
+    shared: bool = True
+    """One probe serves all servers that are checked in the same way."""
 
 
 @attrs.frozen
@@ -449,10 +714,93 @@ class Server:
     cookie: str | None = None
     maxconn: int = 0
     """Concurrent requests (HTTP) or connections (TCP); 0 for no limit.  Beyond it requests queue."""
+    minconn: int = 0
+    """The same while its backend is idle; it grows to `maxconn` as that fills up to `fullconn`; 0: fixed."""
     maxqueue: int = 0
     backup: bool = False
+    slowstart: float = 0.0
+    """Seconds in which weight and maxconn grow to their full after it has been down; 0: at once."""
     disabled: bool = False
+    pool_max_conn: int = 64
+    """Idle connections kept at most."""
+    pool_purge_delay: float = 5.0
+    """Seconds that an idle connection is kept."""
+    max_reuse: int | None = None
+    """Requests after its first that one connection serves; None for any number."""
+    send_proxy: ProxyVersion | None = None
+    """Begin each connection with a PROXY header that names the client."""
+    proxy_v2_options: tuple[str, ...] = ()
+    """`crc32c`, `authority`, `unique-id`."""
     check: Check | None = None
+    observe: int | None = None
+    """4 or 7: the layer at which traffic tells of its health."""
+    error_limit: int = 10
+    """Errors in a row that `on_error` follows."""
+    on_error: OnError = OnError.FAIL_CHECK
+    on_marked_down: str | None = None
+    """`shutdown-sessions`: its sessions end when it goes down."""
+    on_marked_up: str | None = None
+    """`shutdown-backup-sessions`: those of the backups end when it comes back."""
+    agent_check: AgentCheck | None = None
+    track: str | None = None
+    """`backend/server` whose check counts for this server, too."""
+
+
+@attrs.frozen
+class StickTable:
+    """What is remembered of clients, by a key."""
+
+    type: str = "ip"
+    """`ip`, `ipv6`, `integer`, `string` or `binary`."""
+    length: int = 32
+    """Bytes of a string or of binary data."""
+    size: int = 100 << 10
+    """Entries at most."""
+    expire: float = 0.0
+    """Seconds that an entry is kept after it was used; 0 for as long as there is room."""
+    nopurge: bool = False
+    """No entry goes before its time to make room."""
+    store: tuple[str, ...] = ()
+    """What is counted: `conn_cur`, `http_req_rate(10s)`, `gpc(2)`."""
+
+
+@attrs.frozen
+class Balance:
+    """How a server is chosen (HAProxy's `balance`)."""
+
+    algorithm: str = "roundrobin"
+    name: str = ""
+    """Of the header (lower case) or URL parameter that is hashed."""
+    expression: str = ""
+    """The sample that is hashed."""
+    length: int = 0
+    """Bytes of the URI that count; 0 for all."""
+    depth: int = 0
+    """Directories of it; 0 for all."""
+    whole: bool = False
+    """The query string counts, too."""
+    path_only: bool = False
+    """Scheme and host of an absolute URI do not count."""
+    domain_only: bool = False
+    """Of a host name only the label before the last counts."""
+    draws: int = 2
+    """Servers that are drawn by lot."""
+
+
+@attrs.frozen
+class HashType:
+    """How a key leads to a server."""
+
+    consistent: bool = False
+    function: str = "sdbm"
+    avalanche: bool = False
+
+
+@attrs.frozen
+class UseServer:
+    server: str
+    condition: str | None = None
+    """As in UseBackend."""
 
 
 @attrs.frozen
@@ -460,13 +808,36 @@ class Backend:
     name: str
     servers: tuple[Server, ...] = ()
     mode: Mode = Mode.TCP
-    balance: str = "roundrobin"
+    balance: Balance = Balance()
+    hash_type: HashType = HashType()
+    hash_balance_factor: int = 0
+    """Percent of the average load that a server may have; 0 for any."""
+    allbackups: bool = False
+    """Without active servers all backups serve, not only the first."""
     timeout: Timeouts = Timeouts()
     retries: int = 3
-    redispatch: bool = False
+    redispatch: int = 0
+    """Each how many retries another server is tried; -N: only N before the last; 0: never."""
+    retry_on: tuple[str, ...] = ("conn-failure",)
+    """What a request is tried again after: HAProxy's events, and statuses."""
+    srvtcpka: bool = False
+    """The kernel finds out about servers that vanished (TCP keep-alive)."""
+    fullconn: int | None = None
+    """Requests at which its servers have their whole `maxconn`; None: no server has `minconn`."""
     abortonclose: bool = False
     http_server_close: bool = False
+    httpclose: bool = False
+    http_buffer_request: bool = False
+    http_reuse: HttpReuse = HttpReuse.SAFE
     forwardfor: ForwardFor | None = None
+    originalto: OriginalTo | None = None
+    forwarded: tuple[Forwarded, ...] = ()
+    """Add a Forwarded header that tells this; empty for none."""
+    acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    http_request: tuple[str, ...] = ()
+    http_response: tuple[str, ...] = ()
+    use_server: tuple[UseServer, ...] = ()
+    stick_table: StickTable | None = None
     cookie: Cookie | None = None
 
 
@@ -481,3 +852,15 @@ class NodeConfig:
     sync_groups: Mapping[str, SyncGroup] = attrs.field(factory=dict)
     trackers: Mapping[tuple[str, str], Tracker] = attrs.field(factory=dict)
     """(kind, name) -> what `track = ["KIND.NAME"]` means."""
+    stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
+    """Those that stand by themselves."""
+
+    def all_stick_tables(self) -> dict[str, StickTable]:
+        """Every table by the name that rules call it: its own, or its frontend's or backend's."""
+        found = dict(self.stick_tables)
+        places: Mapping[str, Frontend | Backend]
+        for places in (self.frontends, self.backends):
+            for name, place in places.items():
+                if place.stick_table is not None:
+                    found[name] = place.stick_table
+        return found

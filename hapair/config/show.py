@@ -14,27 +14,33 @@ from typing import Any
 import attrs
 import tomli_w
 
+from hapair.config.asks import Ask, TcpCheck, UdpCheck
+from hapair.config.balancing import spell_balance, spell_hash_type
 from hapair.config.expand import escape
 from hapair.config.fields import spell
 from hapair.config.model import (
     Backend,
+    Bind,
     Check,
     Cookie,
     Frontend,
+    HttpCheck,
     NodeConfig,
     Server,
     Stats,
     Timeouts,
+    Vip,
     VrrpInstance,
 )
+from hapair.config.tables_check import spell_octets
 from hapair.config.tracks import written
 
-_CLIENT_TIMEOUTS = ("http_request", "client", "http_keep_alive")
-_SERVER_TIMEOUTS = ("connect", "server", "check", "queue")
+_CLIENT_TIMEOUTS = ("http_request", "client", "http_keep_alive", "tarpit", "client_fin")
+_SERVER_TIMEOUTS = ("connect", "server", "check", "queue", "tunnel", "server_fin")
 _DURATIONS = frozenset(
     "hard_stop_after guard_timeout advert_interval startup_delay preempt_delay garp_delay garp_refresh "
-    "garp_lower_prio_delay garp_interval gna_interval "
-    "inter fastinter downinter notify_timeout timeout interval".split()
+    "garp_lower_prio_delay garp_interval gna_interval slowstart pool_purge_delay tcp_request_inspect_delay "
+    "expire inter fastinter downinter delay_before_retry warmup notify_timeout timeout interval".split()
 )
 """Fields that are seconds, beside the timeouts."""
 
@@ -48,6 +54,7 @@ def show(config: NodeConfig) -> str:
     }
     for (kind, name), tracker in config.trackers.items():
         tree.setdefault(f"track_{kind}", {})[name] = _plain(tracker, without=("name",))
+    tree["stick_table"] = {name: _plain(one) for name, one in config.stick_tables.items()}
     tree["frontend"] = {name: _frontend(frontend) for name, frontend in config.frontends.items()}
     tree["backend"] = {name: _backend(backend) for name, backend in config.backends.items()}
     if config.email is not None:
@@ -61,20 +68,39 @@ def show(config: NodeConfig) -> str:
 def _vrrp(instance: VrrpInstance) -> dict[str, Any]:
     shown = _plain(instance, without=("name",))
     shown["virtual_rules"] = [_renamed(_plain(rule), "source", "from") for rule in instance.virtual_rules]
+    for key in ("addresses", "excluded_addresses"):
+        if vips := getattr(instance, key):
+            shown[key] = [_vip(vip) for vip in vips]
     shown["track"] = [escape(written(track)) for track in instance.track]
     return shown
 
 
+def _vip(vip: Vip) -> str | dict[str, Any]:
+    return str(vip) if vip == Vip(vip.address) else _plain(vip)
+
+
 def _frontend(frontend: Frontend) -> dict[str, Any]:
     shown = _plain(frontend, without=("name", "timeout"))
-    shown["bind"] = [escape(bind.text) for bind in frontend.bind]
+    shown["bind"] = [_bind(bind) for bind in frontend.bind]
     shown["timeout"] = _timeouts(frontend.timeout, _CLIENT_TIMEOUTS)
     shown["use_backend"] = [_renamed(_plain(use), "condition", "if") for use in frontend.use_backend]
-    if frontend.forwardfor is not None:
-        shown["forwardfor"] = _renamed(_plain(frontend.forwardfor), "exceptions", "except")
+    _show_exceptions(shown)
     if frontend.stats is not None:
         shown["stats"] = _stats(frontend.stats)
     return shown
+
+
+def _show_exceptions(shown: dict[str, Any]) -> None:
+    for key in ("forwardfor", "originalto"):
+        if key in shown:
+            shown[key] = _renamed(shown[key], "exceptions", "except")
+
+
+def _bind(bind: Bind) -> str | dict[str, Any]:
+    address = escape(bind.text)
+    if bind.accept_proxy is None:
+        return address
+    return {"address": address, "accept_proxy": [str(one) for one in bind.accept_proxy] or True}
 
 
 def _stats(stats: Stats) -> dict[str, Any]:
@@ -83,33 +109,73 @@ def _stats(stats: Stats) -> dict[str, Any]:
 
 def _backend(backend: Backend) -> dict[str, Any]:
     shown = _plain(backend, without=("name", "servers", "timeout"))
+    shown["balance"] = escape(spell_balance(backend.balance))
+    shown["hash_type"] = spell_hash_type(backend.hash_type)
     shown["timeout"] = _timeouts(backend.timeout, _SERVER_TIMEOUTS)
-    if backend.forwardfor is not None:
-        shown["forwardfor"] = _renamed(_plain(backend.forwardfor), "exceptions", "except")
+    shown["use_server"] = [_renamed(_plain(use), "condition", "if") for use in backend.use_server]
+    _show_exceptions(shown)
     if isinstance(backend.cookie, Cookie):
         shown["cookie"] = _plain(backend.cookie)
-    for server in backend.servers:
-        if server.check is not None and server.check.http is not None:
-            # One request for a whole backend: that is how it was written, too.
-            shown["httpchk"] = _plain(server.check.http, without=("headers",))
-            if server.check.http.headers:
-                shown["httpchk"]["headers"] = {
-                    name: escape(value) for name, value in server.check.http.headers
-                }
     shown["server"] = {server.name: _server(server) for server in backend.servers}
     return shown
 
 
 def _server(server: Server) -> dict[str, Any]:
     address = server.host if server.host.startswith("/") else _host_port(server.host, server.port)
-    shown = {"address": escape(address), **_plain(server, without=("name", "host", "port", "check"))}
+    shown = {
+        "address": escape(address),
+        **_plain(server, without=("name", "host", "port", "check", "agent_check")),
+    }
+    if server.observe is not None:
+        shown["observe"] = f"layer{server.observe}"
+    if server.agent_check is not None:
+        agent = _plain(server.agent_check, without=("send",))
+        shown["agent_check"] = {
+            **agent,
+            **({"send": escape(spell_octets(server.agent_check.send))} if server.agent_check.send else {}),
+        }
     if server.check is not None:
         shown["check"] = _check(server.check)
     return shown
 
 
 def _check(check: Check) -> dict[str, Any]:
-    return _renamed(_renamed(_plain(check, without=("http",)), "kind", "type"), "address", "addr")
+    shown = _plain(check, without=("http", "urls", "ask", "tls", "send_proxy"))
+    if check.http is not None:
+        shown["http"] = _http(check.http)
+        if check.urls:
+            shown["urls"] = [_http(one) for one in check.urls]
+    if check.ask is not None:
+        shown[check.kind.value] = _ask(check.ask)
+    if check.tls is not None:
+        verify = "required" if check.tls.verify else "none"
+        shown |= {"ssl": True, **_plain(check.tls, without=("verify",)), "verify": verify}
+    return {
+        **_renamed(_renamed(shown, "kind", "type"), "address", "addr"),
+        "send_proxy": bool(check.send_proxy),
+    }
+
+
+def _http(http: HttpCheck) -> dict[str, Any]:
+    shown = _plain(http, without=("headers", "expect"))
+    if not http.body:
+        del shown["body"]
+    if http.headers:
+        shown["headers"] = {name: escape(value) for name, value in http.headers}
+    if http.expect:
+        shown["expect"] = [escape(expect.text) for expect in http.expect]
+    return shown
+
+
+def _ask(ask: Ask) -> Any:
+    if isinstance(ask, TcpCheck):
+        return [escape(rule.text) for rule in ask.rules]
+    shown = {key: value for key, value in _plain(ask).items() if value != ""}
+    if isinstance(ask, UdpCheck):
+        shown["payload"] = escape(spell_octets(ask.payload))
+        if ask.reply is not None:
+            shown["reply"] = escape(spell_octets(ask.reply))
+    return shown
 
 
 def _timeouts(timeouts: Timeouts, keys: tuple[str, ...]) -> dict[str, str]:

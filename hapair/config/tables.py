@@ -11,24 +11,36 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from hapair.config import addresses, fields, tables_notify
+from hapair.config import addresses, balancing, fields, stick, tables_check, tables_notify
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
     Api,
-    CheckKind,
+    Bind,
+    CapturedCookie,
+    CapturedHeader,
+    Captures,
     ChecksumForm,
     Cookie,
     CookieMode,
+    Forwarded,
     ForwardFor,
     HttpCheck,
+    HttpReuse,
     InitialState,
     Log,
     LogFormat,
     Mode,
     Node,
+    OnError,
+    OriginalTo,
+    ProxyVersion,
+    Scope,
     Stats,
+    StickTable,
     SyncGroup,
     UseBackend,
+    UseServer,
+    Vip,
     VirtualRoute,
     VirtualRule,
     VrrpInstance,
@@ -38,6 +50,7 @@ from hapair.config.tracks import track
 from hapair.config.written import (
     AllTimeouts,
     BackendTable,
+    BindTable,
     CheckTable,
     ClientTimeouts,
     DefaultsTable,
@@ -52,6 +65,7 @@ T = TypeVar("T")
 _HTTPCHK = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<uri>[/*][!-~]*)(?: +(?P<version>\S+))?")
 _AUTH = re.compile(r"([^:\x00-\x1f]+):([^\x00-\x1f]+)")
 _AUTH_PASS = re.compile(r"[!-~]{1,8}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def auth(value: object) -> tuple[str, str]:
@@ -71,39 +85,63 @@ def auth_pass(value: object) -> str:
     return value
 
 
-def redispatch(value: object) -> bool:
-    """On or off; HAProxy's interval -1 is what on means."""
+_interval = fields.integer(-100, 100)
+
+
+def redispatch(value: object) -> int:
+    """HAProxy's interval; on means -1, only the last retry, and off 0."""
     if isinstance(value, int) and not isinstance(value, bool):
-        if value not in (-1, 0):
-            raise FieldError(
-                f"{value} is not offered: true (or -1) lets the last retry choose another server"
-            )
-        return value == -1
-    return fields.boolean(value)
+        return _interval(value)
+    return -1 if fields.boolean(value) else 0
 
 
-def _http_headers(value: object) -> tuple[tuple[str, str], ...]:
-    return tuple(named(fields.header_value, fields.http_token)(value).items())
-
-
-_http_version = fields.choice("HTTP/1.0", "HTTP/1.1")
-_http_uri = fields.matching(r"\*|/[!-\"$-~]*", "a path that starts with /, or *")
-_http_check_table = table(
-    HttpCheck, method=fields.http_token, uri=_http_uri, version=_http_version, headers=_http_headers
+_retryable = fields.choice(
+    *"none conn-failure empty-response junk-response response-timeout all-retryable-errors".split(),
+    *"401 403 404 408 425 500 501 502 503 504".split(),
 )
+
+
+def _retry_event(value: object) -> str:
+    """A word, or a status as a number."""
+    return _retryable(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+_retry_events = one_or_more(_retry_event, at_least=1)
+
+
+def retry_on(value: object) -> tuple[str, ...]:
+    """HAProxy's retry-on; `none` stands alone."""
+    events = _retry_events(value)
+    if "none" in events and len(events) > 1:
+        raise FieldError('"none" stands alone: nothing is tried again')
+    return events
+
+
+_vip_table = table(
+    Vip,
+    address=addresses.vip,
+    dev=fields.interface,
+    scope=fields.member(Scope),
+    label=fields.interface,
+)
+
+
+def _vip(value: object) -> Vip:
+    """An address, or a table that says more of it."""
+    return _vip_table(value) if isinstance(value, dict) else Vip(addresses.vip(value))
 
 
 def httpchk(value: object) -> HttpCheck:
     """A request in HAProxy's words, or a table."""
     if not isinstance(value, str):
-        return _http_check_table(value)
+        return tables_check.http_check_table(value)
     found = _HTTPCHK.fullmatch(value)
     if found is None:
         raise FieldError(f'{shown(value)} is not a request such as "GET /health" or "HEAD / HTTP/1.1"')
     version = found["version"]
     if version is not None and version not in ("HTTP/1.0", "HTTP/1.1"):
         raise FieldError(f'{shown(version)} is not "HTTP/1.0" or "HTTP/1.1"', found.start("version"))
-    return HttpCheck(found["method"] or "OPTIONS", _http_uri(found["uri"]), version or "HTTP/1.0")
+    return HttpCheck(found["method"] or "OPTIONS", tables_check.http_uri(found["uri"]), version or "HTTP/1.0")
 
 
 _cookie_table = table(
@@ -133,7 +171,60 @@ def _timeouts(cls: type[T]) -> Parser[T]:
     return table(cls, **keys)
 
 
-_log_format = switch(fields.member(LogFormat))
+_named_format = fields.member(LogFormat)
+
+
+def log_format(value: object) -> LogFormat | str:
+    """A name, or a text with HAProxy's variables."""
+    if isinstance(value, str) and "%" in value:
+        if _CONTROL.search(value):
+            raise FieldError("a log line has no control characters")
+        return value
+    return _named_format(value)
+
+
+_log_format = switch(log_format)
+_capture_length = fields.integer(1, 8192, "a log line is no longer")
+_captured_header_table = table(CapturedHeader, name=fields.http_token, len=_capture_length)
+
+
+def _captured_header(value: object) -> CapturedHeader:
+    """A name, or a table."""
+    return (
+        CapturedHeader(fields.http_token(value)) if isinstance(value, str) else _captured_header_table(value)
+    )
+
+
+_captured_cookie_table = table(
+    CapturedCookie,
+    name=fields.matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=?", "the beginning of a cookie's name", 256),
+    len=_capture_length,
+)
+
+
+def _captured_cookie(value: object) -> CapturedCookie:
+    """The beginning of a name, or a table."""
+    return _captured_cookie_table({"name": value} if isinstance(value, str) else value)
+
+
+_capture = table(
+    Captures,
+    request_headers=one_or_more(_captured_header),
+    response_headers=one_or_more(_captured_header),
+    cookie=_captured_cookie,
+)
+
+
+def unique_id_format(value: object) -> str:
+    """A text with HAProxy's variables."""
+    text = string(value, 'a text such as "%{+X}o%ci:%cp_%fi:%fp_%Ts_%rt:%pid"')
+    if _CONTROL.search(text):
+        raise FieldError("it has no control characters")
+    return text
+
+
+_unique_id_format = switch(unique_id_format)
+_unique_id_header = switch(fields.http_token)
 _forwardfor = switch(
     table(
         ForwardFor,
@@ -144,16 +235,67 @@ _forwardfor = switch(
     ),
     ForwardFor,
 )
+_originalto = switch(
+    table(
+        OriginalTo,
+        rename={"exceptions": "except"},
+        exceptions=one_or_more(addresses.cidr),
+        header=fields.http_token,
+    ),
+    OriginalTo,
+)
+_forwarded = switch(
+    one_or_more(fields.member(Forwarded), at_least=1), lambda: (Forwarded.PROTO, Forwarded.FOR)
+)
+_accept_proxy = switch(one_or_more(addresses.cidr, at_least=1), tuple)
+_bind_table = table(BindTable, address=addresses.bind, accept_proxy=_accept_proxy)
+
+
+def _bind(value: object) -> Bind:
+    """An address, or a table that says more of it."""
+    if not isinstance(value, dict):
+        return addresses.bind(value)
+    written = _bind_table(value)
+    accept = None if written.accept_proxy is False else written.accept_proxy
+    return attrs.evolve(written.address, accept_proxy=accept)
+
+
 _httpchk = switch(httpchk, HttpCheck)
 _cookie = switch(cookie)
 _mode = fields.member(Mode)
-_log = table(Log, target=addresses.log_target, facility=fields.facility, level=fields.level)
+_SAMPLE = re.compile(r"([0-9]{1,6}(?:-[0-9]{1,6})?(?:,[0-9]{1,6}(?:-[0-9]{1,6})?)*):([1-9][0-9]{0,5})")
+
+
+def sample(value: object) -> str:
+    """HAProxy's `sample`: ranges that do not overlap, and of how many lines they are."""
+    text = string(value)
+    found = _SAMPLE.fullmatch(text)
+    if found is None:
+        raise FieldError(f'{shown(text)} is not a sample such as "1-3,7:10"')
+    least = 1
+    for one in found[1].split(","):
+        low, _, high = one.partition("-")
+        if not least <= int(low) <= int(high or low) <= int(found[2]):
+            raise FieldError(f"{shown(text)}: {one} does not ascend within 1..{found[2]}")
+        least = int(high or low) + 1
+    return text
+
+
+_log = table(
+    Log,
+    target=addresses.log_target,
+    facility=fields.facility,
+    level=fields.level,
+    len=fields.integer(80, 8192),
+    sample=sample,
+)
 
 node = table(
     Node,
     name=fields.name,
     log=one_or_more(_log),
     maxconn=fields.positive,
+    workers=fields.workers,
     user=fields.account,
     group=fields.account,
     chroot=fields.file_path,
@@ -162,6 +304,7 @@ node = table(
     guard_timeout=fields.interval,
     script_user=fields.account,
     notify_fifo=fields.file_path,
+    state_file=fields.matching(r"/(?:[^\x00/]+/)*[^\x00/]+", "the absolute path of a file", 4095),
     event_log=tables_notify.event_log,
 )
 
@@ -173,8 +316,8 @@ vrrp = table(
     name=fields.name,
     interface=fields.interface,
     virtual_router_id=fields.vrid,
-    addresses=array(addresses.vip, at_least=1),
-    excluded_addresses=array(addresses.vip),
+    addresses=array(_vip, at_least=1),
+    excluded_addresses=array(_vip),
     virtual_routes=array(
         table(
             VirtualRoute,
@@ -203,6 +346,7 @@ vrrp = table(
     state=fields.member(InitialState),
     startup_delay=fields.delay,
     down_timer_adverts=fields.integer(1, 100),
+    skew=fields.boolean,
     preempt=fields.boolean,
     preempt_delay=fields.delay,
     source_address=addresses.own,
@@ -217,6 +361,10 @@ vrrp = table(
     garp_lower_prio_delay=fields.delay,
     garp_interval=fields.delay,
     gna_interval=fields.delay,
+    use_vmac=fields.boolean,
+    vmac_interface=fields.interface,
+    vmac_xmit_base=fields.boolean,
+    accept=fields.boolean,
     promote_secondaries=fields.boolean,
     track=one_or_more(track),
     **tables_notify.hooks,
@@ -230,16 +378,21 @@ sync_group = table(
     **tables_notify.hooks,
 )
 
-check = table(
-    CheckTable,
-    type=fields.member(CheckKind),
-    addr=addresses.host,
-    port=fields.port,
-    inter=fields.interval,
-    fastinter=fields.interval,
-    downinter=fields.interval,
-    rise=fields.positive,
-    fall=fields.positive,
+_layer = fields.choice("layer4", "layer7")
+
+
+def _observe(value: object) -> int:
+    return int(_layer(value)[-1])
+
+
+stick_table = table(
+    StickTable,
+    type=fields.choice(*stick.TYPES),
+    length=fields.integer(1, 1024),
+    size=stick.size,
+    expire=fields.delay,
+    nopurge=fields.boolean,
+    store=one_or_more(stick.stored),
 )
 
 server = table(
@@ -249,27 +402,62 @@ server = table(
     weight=fields.weight,
     cookie=fields.cookie_value,
     maxconn=fields.natural,
+    minconn=fields.natural,
     maxqueue=fields.natural,
     backup=fields.boolean,
+    slowstart=fields.delay,
     disabled=fields.boolean,
-    check=switch(check, CheckTable),
+    pool_max_conn=fields.natural,
+    pool_purge_delay=fields.delay,
+    max_reuse=fields.natural,
+    send_proxy=switch(fields.member(ProxyVersion), lambda: ProxyVersion.V1),
+    proxy_v2_options=one_or_more(fields.choice("crc32c", "authority", "unique-id")),
+    check=switch(tables_check.check, CheckTable),
+    observe=_observe,
+    error_limit=fields.positive,
+    on_error=fields.member(OnError),
+    on_marked_down=fields.choice("shutdown-sessions"),
+    on_marked_up=fields.choice("shutdown-backup-sessions"),
+    agent_check=switch(tables_check.agent_check),
+    track=fields.matching(r"[A-Za-z0-9_.:-]+/[A-Za-z0-9_.:-]+", '"backend/server"', 129),
 )
 
 frontend = table(
     FrontendTable,
-    bind=one_or_more(addresses.bind, at_least=1),
+    bind=one_or_more(_bind, at_least=1),
     mode=_mode,
     maxconn=fields.positive,
     timeout=_timeouts(ClientTimeouts),
     log_format=_log_format,
+    capture=_capture,
+    unique_id_format=_unique_id_format,
+    unique_id_header=_unique_id_header,
     forwardfor=_forwardfor,
+    originalto=_originalto,
     http_server_close=fields.boolean,
+    httpclose=fields.boolean,
+    http_buffer_request=fields.boolean,
+    http_body_min_rate=fields.natural,
     dontlognull=fields.boolean,
+    rate_limit_sessions=fields.natural,
+    backlog=fields.positive,
+    clitcpka=fields.boolean,
+    tcpka=fields.boolean,
+    tcp_request_inspect_delay=fields.delay,
     acl=_acl,
+    http_request=one_or_more(string),
+    http_response=one_or_more(string),
+    http_after_response=one_or_more(string),
+    tcp_request_connection=one_or_more(string),
+    tcp_request_session=one_or_more(string),
+    tcp_request_content=one_or_more(string),
+    monitor_uri=fields.uri_path,
+    monitor_fail=string,
     use_backend=array(
         table(UseBackend, rename={"condition": "if"}, backend=string, condition=string),
     ),
     default_backend=string,
+    stick_table=stick_table,
     stats=switch(table(Stats, uri=fields.uri_path, auth=one_or_more(auth)), Stats),
 )
 
@@ -277,14 +465,31 @@ backend = table(
     BackendTable,
     server=named(server),
     mode=_mode,
-    balance=fields.balance,
+    balance=balancing.balance,
+    hash_type=balancing.hash_type,
+    hash_balance_factor=balancing.balance_factor,
+    allbackups=fields.boolean,
     timeout=_timeouts(ServerTimeouts),
     retries=fields.natural,
     redispatch=redispatch,
+    retry_on=retry_on,
+    srvtcpka=fields.boolean,
+    tcpka=fields.boolean,
+    fullconn=fields.positive,
     abortonclose=fields.boolean,
     http_server_close=fields.boolean,
+    httpclose=fields.boolean,
+    http_buffer_request=fields.boolean,
+    http_reuse=fields.member(HttpReuse),
     forwardfor=_forwardfor,
+    originalto=_originalto,
+    forwarded=_forwarded,
     httpchk=_httpchk,
+    acl=_acl,
+    http_request=one_or_more(string),
+    http_response=one_or_more(string),
+    stick_table=stick_table,
+    use_server=array(table(UseServer, rename={"condition": "if"}, server=string, condition=string)),
     cookie=_cookie,
 )
 
@@ -294,14 +499,33 @@ defaults = table(
     maxconn=fields.positive,
     timeout=_timeouts(AllTimeouts),
     log_format=_log_format,
+    unique_id_format=_unique_id_format,
+    unique_id_header=_unique_id_header,
     forwardfor=_forwardfor,
+    originalto=_originalto,
     http_server_close=fields.boolean,
+    httpclose=fields.boolean,
+    http_buffer_request=fields.boolean,
+    http_body_min_rate=fields.natural,
+    http_reuse=fields.member(HttpReuse),
     dontlognull=fields.boolean,
+    rate_limit_sessions=fields.natural,
+    backlog=fields.positive,
+    clitcpka=fields.boolean,
+    tcpka=fields.boolean,
+    tcp_request_inspect_delay=fields.delay,
     default_backend=string,
-    balance=fields.balance,
+    balance=balancing.balance,
+    hash_type=balancing.hash_type,
+    hash_balance_factor=balancing.balance_factor,
+    allbackups=fields.boolean,
     retries=fields.natural,
     redispatch=redispatch,
+    retry_on=retry_on,
+    srvtcpka=fields.boolean,
+    fullconn=fields.positive,
     abortonclose=fields.boolean,
+    forwarded=_forwarded,
     httpchk=_httpchk,
     cookie=_cookie,
 )

@@ -16,6 +16,7 @@ PARSERS: dict[str, Parser[Any]] = {
         rename=OWN_NAME,
         name=fields.name,
         script=command,
+        user=fields.account,
         interval=fields.interval,
         timeout=fields.interval,
         rise=fields.positive,

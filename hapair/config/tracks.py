@@ -1,6 +1,6 @@
 """The small language of `track = [...]`: what a router watches, and what that is worth.
 
-    backend.web>=2          interface.eth1          script.chk weight -20 reverse
+    backend.web>=2          frontend.main           interface.eth1          script.chk weight -20 reverse
 
 Law: `written(track(text))` means the same as `text`.
 """
@@ -14,6 +14,7 @@ from hapair.config.model import Track
 
 DEFAULT_WEIGHTS: dict[str, int | None] = {
     "backend": None,
+    "frontend": None,
     "interface": 0,
     "script": 0,
     "file": 1,
@@ -22,6 +23,9 @@ DEFAULT_WEIGHTS: dict[str, int | None] = {
     "route": 0,
 }
 """Kind -> the weight of a track that names none: None yields, 0 is FAULT; a file's value counts as it is."""
+
+PROXYING = ("backend", "frontend")
+"""Kinds that stand for servers."""
 
 HEAVIEST = 253
 
@@ -39,17 +43,14 @@ def track(value: object) -> Track:
     if subject is None:
         raise FieldError(f"{shown(text)} is not {_EXPECTED}")
     kind = subject["kind"]
-    if kind == "frontend":
-        raise FieldError(
-            f"{shown(text)}: a frontend is bound before the router starts and does not fail by itself; "
-            "track its backend"
-        )
     if kind not in DEFAULT_WEIGHTS:
         known = suggestion(kind, DEFAULT_WEIGHTS) or f"; known here: {', '.join(DEFAULT_WEIGHTS)}"
         raise FieldError(f"{shown(kind)} is nothing that can be tracked{known}")
     least = int(subject["number"] or 1)
-    if subject["least"] and kind != "backend":
-        raise FieldError("only a backend has a number of servers to ask for", subject.start("least"))
+    if subject["least"] and kind not in PROXYING:
+        raise FieldError(
+            "only a backend or a frontend has a number of servers to ask for", subject.start("least")
+        )
     if not least:
         raise FieldError(f"{shown(text)} always holds; expected at least 1", subject.start("number"))
     weight, reverse = _effect(text, subject.end(), DEFAULT_WEIGHTS[kind])
@@ -75,7 +76,7 @@ def _effect(text: str, start: int, default: int | None) -> tuple[int | None, boo
 def written(one: Track) -> str:
     """`one` as it stands in a file."""
     text = f"{one.kind}.{one.name}"
-    if one.kind == "backend":
+    if one.kind in PROXYING:
         text += f">={one.least}"
     if one.weight is None:
         return text if DEFAULT_WEIGHTS[one.kind] is None else f"{text} yield"

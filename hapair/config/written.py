@@ -11,16 +11,41 @@ from typing import Literal
 
 import attrs
 
+from hapair.config.asks import (
+    AgentCheck,
+    DnsCheck,
+    ExternalCheck,
+    FileCheck,
+    IcmpCheck,
+    MysqlCheck,
+    PgsqlCheck,
+    RedisCheck,
+    SmtpCheck,
+    TcpCheck,
+    UdpCheck,
+)
 from hapair.config.model import (
+    Balance,
     Bind,
+    Captures,
     CheckKind,
     Cookie,
+    Forwarded,
     ForwardFor,
+    HashType,
     HttpCheck,
+    HttpReuse,
+    InitState,
+    IPNetwork,
     LogFormat,
     Mode,
+    OnError,
+    OriginalTo,
+    ProxyVersion,
     Stats,
+    StickTable,
     UseBackend,
+    UseServer,
 )
 
 Off = Literal[False]
@@ -36,6 +61,37 @@ class CheckTable:
     downinter: float | None = None
     rise: int = 2
     fall: int = 3
+    send_proxy: bool | None = None
+    delay_before_retry: float | None = None
+    warmup: float | None = None
+    jitter: int = 3
+    init_state: InitState = InitState.UP
+    shared: bool = True
+    http: HttpCheck | None = None
+    urls: tuple[HttpCheck, ...] = ()
+    ssl: bool = False
+    sni: str | None = None
+    verify: str = "none"
+    ca_file: str | None = None
+    icmp: IcmpCheck | None = None
+    udp: UdpCheck | None = None
+    tcp_check: TcpCheck | None = None
+    dns: DnsCheck | None = None
+    smtp: SmtpCheck | None = None
+    mysql: MysqlCheck | None = None
+    pgsql: PgsqlCheck | None = None
+    redis: RedisCheck | None = None
+    external: ExternalCheck | None = None
+    file: FileCheck | None = None
+
+    @property
+    def kinds(self) -> tuple[CheckKind, ...]:
+        """Those of which something is said."""
+        return tuple(
+            kind
+            for kind in CheckKind
+            if getattr(self, kind.value, None) is not None or (kind is CheckKind.HTTP and self.urls)
+        )
 
 
 @attrs.frozen
@@ -45,10 +101,32 @@ class ServerTable:
     weight: int = 1
     cookie: str | None = None
     maxconn: int = 0
+    minconn: int = 0
     maxqueue: int = 0
     backup: bool = False
+    slowstart: float = 0.0
     disabled: bool = False
+    pool_max_conn: int = 64
+    pool_purge_delay: float = 5.0
+    max_reuse: int | None = None
+    send_proxy: ProxyVersion | Off = False
+    proxy_v2_options: tuple[str, ...] = ()
     check: CheckTable | Off = False
+    observe: int | None = None
+    error_limit: int = 10
+    on_error: OnError = OnError.FAIL_CHECK
+    on_marked_down: str | None = None
+    on_marked_up: str | None = None
+    agent_check: AgentCheck | Off = False
+    track: str | None = None
+
+
+@attrs.frozen
+class BindTable:
+    """A bind of which more is said than its address."""
+
+    address: Bind
+    accept_proxy: tuple[IPNetwork, ...] | Off = False
 
 
 @attrs.frozen
@@ -56,6 +134,8 @@ class ClientTimeouts:
     http_request: float | None = None
     client: float | None = None
     http_keep_alive: float | None = None
+    tarpit: float | None = None
+    client_fin: float | None = None
 
 
 @attrs.frozen
@@ -64,6 +144,8 @@ class ServerTimeouts:
     server: float | None = None
     check: float | None = None
     queue: float | None = None
+    tunnel: float | None = None
+    server_fin: float | None = None
 
 
 @attrs.frozen
@@ -75,6 +157,10 @@ class AllTimeouts:
     http_keep_alive: float | None = None
     check: float | None = None
     queue: float | None = None
+    tunnel: float | None = None
+    tarpit: float | None = None
+    client_fin: float | None = None
+    server_fin: float | None = None
 
 
 @attrs.frozen
@@ -83,13 +169,34 @@ class FrontendTable:
     mode: Mode | None = None
     maxconn: int | None = None
     timeout: ClientTimeouts = ClientTimeouts()
-    log_format: LogFormat | Off | None = None
+    log_format: LogFormat | str | Off | None = None
+    capture: Captures | None = None
+    unique_id_format: str | Off | None = None
+    unique_id_header: str | Off | None = None
     forwardfor: ForwardFor | Off | None = None
+    originalto: OriginalTo | Off | None = None
     http_server_close: bool | None = None
+    httpclose: bool | None = None
+    http_buffer_request: bool | None = None
+    http_body_min_rate: int | None = None
     dontlognull: bool | None = None
+    rate_limit_sessions: int | None = None
+    backlog: int | None = None
+    clitcpka: bool | None = None
+    tcpka: bool | None = None
+    tcp_request_inspect_delay: float | None = None
     acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    http_request: tuple[str, ...] = ()
+    http_response: tuple[str, ...] = ()
+    http_after_response: tuple[str, ...] = ()
+    tcp_request_connection: tuple[str, ...] = ()
+    tcp_request_session: tuple[str, ...] = ()
+    tcp_request_content: tuple[str, ...] = ()
+    monitor_uri: str | None = None
+    monitor_fail: str | None = None
     use_backend: tuple[UseBackend, ...] = ()
     default_backend: str | None = None
+    stick_table: StickTable | None = None
     stats: Stats | Off = False
 
 
@@ -97,15 +204,32 @@ class FrontendTable:
 class BackendTable:
     server: Mapping[str, ServerTable] = attrs.field(factory=dict)
     mode: Mode | None = None
-    balance: str | None = None
+    balance: Balance | None = None
+    hash_type: HashType | None = None
+    hash_balance_factor: int | None = None
+    allbackups: bool | None = None
     timeout: ServerTimeouts = ServerTimeouts()
     retries: int | None = None
-    redispatch: bool | None = None
+    redispatch: int | None = None
+    retry_on: tuple[str, ...] | None = None
+    srvtcpka: bool | None = None
+    tcpka: bool | None = None
+    fullconn: int | None = None
     abortonclose: bool | None = None
     http_server_close: bool | None = None
+    httpclose: bool | None = None
+    http_buffer_request: bool | None = None
+    http_reuse: HttpReuse | None = None
     forwardfor: ForwardFor | Off | None = None
+    originalto: OriginalTo | Off | None = None
+    forwarded: tuple[Forwarded, ...] | Off | None = None
     httpchk: HttpCheck | Off | None = None
     cookie: Cookie | Off | None = None
+    acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    http_request: tuple[str, ...] = ()
+    http_response: tuple[str, ...] = ()
+    use_server: tuple[UseServer, ...] = ()
+    stick_table: StickTable | None = None
 
 
 @attrs.frozen
@@ -115,14 +239,33 @@ class DefaultsTable:
     mode: Mode | None = None
     maxconn: int | None = None
     timeout: AllTimeouts = AllTimeouts()
-    log_format: LogFormat | Off | None = None
+    log_format: LogFormat | str | Off | None = None
+    unique_id_format: str | Off | None = None
+    unique_id_header: str | Off | None = None
     forwardfor: ForwardFor | Off | None = None
+    originalto: OriginalTo | Off | None = None
     http_server_close: bool | None = None
+    httpclose: bool | None = None
+    http_buffer_request: bool | None = None
+    http_body_min_rate: int | None = None
+    http_reuse: HttpReuse | None = None
     dontlognull: bool | None = None
+    rate_limit_sessions: int | None = None
+    backlog: int | None = None
+    clitcpka: bool | None = None
+    tcpka: bool | None = None
+    tcp_request_inspect_delay: float | None = None
     default_backend: str | None = None
-    balance: str | None = None
+    balance: Balance | None = None
+    hash_type: HashType | None = None
+    hash_balance_factor: int | None = None
+    allbackups: bool | None = None
     retries: int | None = None
-    redispatch: bool | None = None
+    redispatch: int | None = None
+    retry_on: tuple[str, ...] | None = None
+    srvtcpka: bool | None = None
+    fullconn: int | None = None
     abortonclose: bool | None = None
+    forwarded: tuple[Forwarded, ...] | Off | None = None
     httpchk: HttpCheck | Off | None = None
     cookie: Cookie | Off | None = None

@@ -1,12 +1,11 @@
-"""Where log lines go: syslog over UDP or a local datagram socket, or standard output.
+"""Where log lines go: syslog over UDP, TCP or a local datagram socket, a file, or standard output.
 
 Law: nothing here blocks or raises once it is open.  Lines are formatted once,
 kept until the next flush and sent in one go; what a target does not take now is
-tried again at the next flush, and beyond MAX_WAITING lines are lost and counted.
+tried again at the next flush, and beyond `max_waiting` lines are lost and counted.
 Traffic never notices.  Hot: `LogSink.write`.
 
-Format: RFC 3164 as HAProxy writes it, without a host name:
-`<134>Nov 23 19:58:11 hapair[27174]: ...`; on standard output the bare line.
+A syslog line begins as `syslog_header` says; in a file and on standard output stands the bare line.
 """
 
 from __future__ import annotations
@@ -19,8 +18,12 @@ import socket
 import stat
 import time
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
+from hapair.dataplane.log_file import LogFile
+from hapair.dataplane.log_sample import Sample
+from hapair.dataplane.syslog_header import FACILITIES, LEVELS, headers
+from hapair.dataplane.syslog_tcp import TcpSyslogTarget
 from hapair.errors import StartError
 
 if TYPE_CHECKING:
@@ -28,37 +31,56 @@ if TYPE_CHECKING:
 
     from hapair.config.model import Log
 
-LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
-"""Syslog severities; a smaller number is more severe."""
-FACILITIES = (
-    "kern user mail daemon auth syslog lpr news uucp cron auth2 ftp ntp audit alert cron2 "
-    "local0 local1 local2 local3 local4 local5 local6 local7"
-).split()
-
-MAX_WAITING = 4096
+MAX_WAITING: Final = 4096
 """Lines kept for a target that does not take them: some hundred milliseconds of traffic."""
-MAX_LINE = 8192
+MAX_LINE: Final = 8192
 """Bytes of a line; the rest is cut off."""
-RECONNECT = 1.0
+RECONNECT: Final = 1.0
 """Seconds between attempts to find a syslog socket that is gone."""
 
-_FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
-_CONTROLS = bytes(range(32)) + b"\x7f"
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_FULL: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
+_CONTROLS: Final = bytes(range(32)) + b"\x7f"
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class Target(Protocol):
+    """Where lines go; it never blocks, and keeps a bounded number of them."""
+
+    level: int
+    waiting: list[bytes]
+    dropped: int
+
+    @property
+    def unsent(self) -> bool:
+        """Is there anything to flush?"""
+
+    def take(self, severity: int, line: bytes, now: int) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class LogSink:
     """Every log target of the node."""
 
-    def __init__(self, logs: Iterable[Log], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        logs: Iterable[Log],
+        clock: Callable[[], float] = time.time,
+        max_waiting: int = MAX_WAITING,
+        user: str | None = None,
+    ) -> None:
         """Open the targets; a syslog socket that is not there yet is looked for again later.
 
+        A file becomes the property of `user`.
+
         Raises:
-            StartError: a host name is unknown.
+            StartError: a host name is unknown, or a file cannot be opened.
         """
         self._clock = clock
-        self._targets: list[SyslogTarget | StreamTarget] = [_open(log, clock) for log in logs]
+        chosen = list(logs)
+        self._targets: list[Target] = [_open(log, clock, max_waiting, user) for log in chosen]
+        self._samples = [Sample(log.sample) if log.sample is not None else None for log in chosen]
+        self._longest = [log.len for log in chosen]
 
     def write(self, severity: int, line: bytes) -> None:
         """Take one line of a syslog severity (0..7); it is sent by the next `flush`.
@@ -70,14 +92,17 @@ class LogSink:
         if len(line.translate(None, _CONTROLS)) != len(line):
             line = _CONTROL.sub(_escaped, line)
         now = int(self._clock())
-        for target in self._targets:
+        for place, target in enumerate(self._targets):
             if severity <= target.level:
-                target.take(severity, line, now)
+                sample = self._samples[place]
+                if sample is None or sample.picks():
+                    longest = self._longest[place]
+                    target.take(severity, line if len(line) <= longest else line[:longest], now)
 
     def flush(self) -> None:
         """Send what was written since the last time, as far as it is taken."""
         for target in self._targets:
-            if target.waiting:
+            if target.unsent:
                 target.flush()
 
     @property
@@ -98,9 +123,16 @@ class SyslogTarget:
     """A syslog daemon behind UDP or a local datagram socket."""
 
     def __init__(
-        self, level: int, facility: int, family: int, address: object, clock: Callable[[], float]
+        self,
+        level: int,
+        facility: int,
+        family: int,
+        address: object,
+        clock: Callable[[], float],
+        max_waiting: int,
     ) -> None:
         self.level = level
+        self._max_waiting = max_waiting
         self.waiting: list[bytes] = []
         self.dropped = 0
         self._facility = facility
@@ -114,14 +146,18 @@ class SyslogTarget:
         self._socket: socket.socket | None = None
         self._connect()
 
+    @property
+    def unsent(self) -> bool:
+        return bool(self.waiting)
+
     def take(self, severity: int, line: bytes, now: int) -> None:
         """Format a line of this second and keep it."""
-        if len(self.waiting) >= MAX_WAITING:
+        if len(self.waiting) >= self._max_waiting:
             self.dropped += 1
             return
         if now != self._headers_of:
             self._headers_of = now
-            self._headers = _headers(self._facility, now)
+            self._headers = headers(self._facility, now)
         self.waiting.append(self._headers[severity] + line)
 
     def flush(self) -> None:
@@ -180,20 +216,32 @@ class SyslogTarget:
 
 
 class StreamTarget:
-    """Standard output or error."""
+    """Standard output or error, or a file."""
 
-    def __init__(self, level: int, fd: int) -> None:
+    def __init__(
+        self, level: int, write: Callable[[bytes], int], close: Callable[[], None], max_waiting: int
+    ) -> None:
         self.level = level
+        self._max_waiting = max_waiting
         self.waiting: list[bytes] = []
         self.dropped = 0
         self._begun = b""
         """What is left of a line whose beginning was taken."""
-        self._write, self.close = _stream(fd)
+        self._write = write
+        self._close = close
+
+    def close(self) -> None:
+        """Give back what is ours."""
+        self._close()
+
+    @property
+    def unsent(self) -> bool:
+        return bool(self.waiting or self._begun)
 
     def take(self, severity: int, line: bytes, now: int) -> None:
         """Keep a line."""
         del severity, now
-        if len(self.waiting) >= MAX_WAITING:
+        if len(self.waiting) >= self._max_waiting:
             self.dropped += 1
             return
         self.waiting.append(line + b"\n")
@@ -268,30 +316,33 @@ def _polled(fd: int) -> Callable[[bytes], int]:
     return write
 
 
-def _open(log: Log, clock: Callable[[], float]) -> SyslogTarget | StreamTarget:
+def _open(log: Log, clock: Callable[[], float], max_waiting: int, user: str | None) -> Target:
     level = LEVELS.index(log.level)
     if log.target in ("stdout", "stderr"):
-        return StreamTarget(level, 1 if log.target == "stdout" else 2)
+        write, close = _stream(1 if log.target == "stdout" else 2)
+        return StreamTarget(level, write, close, max_waiting)
+    if log.target.startswith("file:"):
+        file = LogFile(log.target.removeprefix("file:"), user, clock)
+        return StreamTarget(level, file.write, file.close, max_waiting)
     facility = FACILITIES.index(log.facility)
     if log.target.startswith("/"):
-        return SyslogTarget(level, facility, socket.AF_UNIX, log.target, clock)
-    host, _, port = log.target.rpartition(":")
+        return SyslogTarget(level, facility, socket.AF_UNIX, log.target, clock, max_waiting)
+    if log.target.startswith("tcp@"):
+        family, address = _found(log.target.removeprefix("tcp@"), socket.SOCK_STREAM)
+        return TcpSyslogTarget(level, facility, family, address, clock, max_waiting)
+    family, address = _found(log.target, socket.SOCK_DGRAM)
+    return SyslogTarget(level, facility, family, address, clock, max_waiting)
+
+
+def _found(target: str, kind: socket.SocketKind) -> tuple[int, object]:
+    """The family and the address of a `host:port`."""
+    host, _, port = target.rpartition(":")
     try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=kind)
     except OSError as error:
         raise StartError(f"node.log: cannot resolve {host}: {error.strerror}") from None
     family, _, _, _, address = found[0]
-    return SyslogTarget(level, facility, family, address, clock)
-
-
-def _headers(facility: int, second: int) -> list[bytes]:
-    """What a syslog line of this second begins with, by severity."""
-    t = time.localtime(second)
-    stamp = f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:2} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
-    return [
-        f"<{facility * 8 + severity}>{stamp} hapair[{os.getpid()}]: ".encode()
-        for severity in range(len(LEVELS))
-    ]
+    return family, address
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:

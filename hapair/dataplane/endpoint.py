@@ -14,37 +14,43 @@ import errno
 import socket
 import struct
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hapair.dataplane.reactor import BROKEN, ERROR, READ, WRITE
 from hapair.dataplane.timers import Timer
+from hapair.proxy.backend import ANY
+from hapair.proxy.proxy_protocol import Place
 from hapair.proxy.session import (
     AGAIN,
     CLOSE,
     CONNECT,
     DROP,
     LINGER,
+    PARK,
     RELEASE,
     RESET,
     SHUT_CLIENT,
     SHUT_SERVER,
+    SILENT,
     Session,
 )
 
 if TYPE_CHECKING:
-    from hapair.dataplane.listener import Listener
     from hapair.dataplane.reactor import Reactor
-    from hapair.proxy.backend import Server
+    from hapair.proxy.server import Server
 
-RECEIVE = 65536
-HIGH_WATER = 16384
+RECEIVE: Final = 65536
+HIGH_WATER: Final = 16384
 """Bytes that may wait for one side before reading from the other stops."""
-MAX_IDLE = 64
-"""Idle connections kept for each server."""
-IDLE_TIME = 10.0
-"""Seconds that an idle server connection is kept."""
+AGAINS: Final = 16
+"""Pipelined requests that one connection is answered in a row, before the others have their turn."""
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors that say that we, not the peer, lack something."""
+NOWHERE: Final = Place("", 0)
+_SERVER_CHANGES: Final = CONNECT | RELEASE | PARK | DROP
 
-_ABORT = struct.pack("ii", 1, 0)
+_TCP_REPAIR: Final = 19  # linux/tcp.h; not in `socket`
+_ABORT: Final = struct.pack("ii", 1, 0)
 
 
 def abort(sock: socket.socket) -> None:
@@ -55,16 +61,46 @@ def abort(sock: socket.socket) -> None:
         pass  # already gone: nothing is left to tell
 
 
+def hush(sock: socket.socket) -> None:
+    """Make the coming close send nothing; without the right to that, a reset that goes one hop."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+    except OSError:
+        try:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+        except OSError:
+            pass  # a unix socket: it has no hops
+        abort(sock)
+
+
+class Host(Protocol):
+    """Whoever accepted a client."""
+
+    def closed(self, client: ClientEnd) -> None: ...
+
+
+def here(sock: socket.socket) -> Place:
+    """Our own end of a connection."""
+    try:
+        name = sock.getsockname()
+    except OSError:
+        return NOWHERE
+    return Place(name[0], name[1]) if isinstance(name, tuple) else NOWHERE
+
+
 class ServerEnd:
     """A connection to a server."""
 
-    __slots__ = ("client", "connected", "mask", "reactor", "server", "sock", "timer")
+    __slots__ = ("client", "connected", "keeper", "mask", "reactor", "server", "sock", "timer", "uses")
 
     def __init__(self, reactor: Reactor, server: Server, client: ClientEnd) -> None:
         self.reactor = reactor
         self.server = server
         self.client: ClientEnd | None = client
+        self.keeper: ClientEnd | None = None
+        """The client end that parked us."""
         self.connected = False
+        self.uses = 1
         self.timer = Timer(self)
         address = server.address
         assert isinstance(address, tuple)
@@ -73,6 +109,8 @@ class ServerEnd:
         self.sock = sock
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if server.keep_alive:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         code = sock.connect_ex(target)
         if code and code != errno.EINPROGRESS:
             sock.close()
@@ -85,8 +123,7 @@ class ServerEnd:
         client = self.client
         if client is None:
             # Idle: whatever it is (data nobody asked for, an end), it cannot be used any more.
-            self.server.idle.remove(self)
-            self.close()
+            self._leave_rest()
             return
         session = client.session
         if not self.connected:
@@ -95,6 +132,8 @@ class ServerEnd:
                 session.connect_failed(now, timed_out=False)
             else:
                 self.connected = True
+                if session.frontend.tells_outgoing:
+                    session.outgoing = here(self.sock)
                 session.connected(now, reused=False)
                 self._watch(READ)
             client.settle(now)
@@ -168,28 +207,50 @@ class ServerEnd:
             self.mask = mask
             self.reactor.watch(self.sock, mask)
 
-    def rest(self, now: float) -> None:
-        """Go to the pool."""
+    def rest(self, now: float, keeper: ClientEnd | None) -> None:
+        """Go to the pool, or wait for the next request of `keeper`."""
         self.client = None
-        idle = self.server.idle
-        if len(idle) >= MAX_IDLE or self.server.retired or not self.server.usable:
+        server = self.server
+        idle = server.idle
+        if (
+            len(idle) >= server.pool_max_conn
+            or server.retired
+            or not server.usable
+            or self.uses > server.max_reuse
+        ):
             self.close()
             return
         if self.mask != READ:
             self._watch(READ)
-        idle.append(self)
-        self.reactor.wheel.arm(self.timer, now + IDLE_TIME)
+        if keeper is None:
+            idle.append(self)
+        else:
+            keeper.parked = self
+            self.keeper = keeper
+        self.reactor.wheel.arm(self.timer, now + server.pool_purge_delay)
+
+    def work_for(self, client: ClientEnd) -> None:
+        """Serve another request."""
+        self.client = client
+        self.keeper = None
+        self.uses += 1
 
     def on_deadline(self, now: float) -> None:
         """Idle for too long."""
         del now
-        if self.client is None and self in self.server.idle:
+        if self.client is None:
+            self._leave_rest()
+
+    def _leave_rest(self) -> None:
+        if self.keeper is not None:
+            self.keeper.parked = None
+        elif self in self.server.idle:
             self.server.idle.remove(self)
-            self.close()
+        self.close()
 
     def close(self) -> None:
         """Close, whatever happens on it."""
-        self.client = None
+        self.client = self.keeper = None
         self.timer.cancel()
         self.reactor.close(self.sock)
 
@@ -201,6 +262,7 @@ class ClientEnd:
         "closed",
         "listener",
         "mask",
+        "parked",
         "reactor",
         "server_end",
         "session",
@@ -209,13 +271,15 @@ class ClientEnd:
         "timer",
     )
 
-    def __init__(self, reactor: Reactor, listener: Listener, sock: socket.socket, session: Session) -> None:
+    def __init__(self, reactor: Reactor, listener: Host, sock: socket.socket, session: Session) -> None:
         self.reactor = reactor
         self.listener = listener
         self.sock = sock
         self.session = session
         session.endpoint = self
         self.server_end: ServerEnd | None = None
+        self.parked: ServerEnd | None = None
+        """A connection that waits for the next request of this client."""
         self.closed = False
         self.shut = False
         """We have told the client that nothing more comes."""
@@ -270,12 +334,13 @@ class ClientEnd:
         session = self.session
         if self.closed:
             return
+        agains = 0
         while True:
             orders = session.orders
-            if orders & (CONNECT | RELEASE | DROP):
-                session.orders = orders & ~(CONNECT | RELEASE | DROP)
-                if orders & (RELEASE | DROP):
-                    self._let_go(now, keep=not orders & DROP)
+            if orders & _SERVER_CHANGES:
+                session.orders = orders & ~_SERVER_CHANGES
+                if orders & (RELEASE | PARK | DROP):
+                    self._let_go(now, orders)
                 if orders & CONNECT:
                     self._connect(session, now)
                 continue
@@ -291,11 +356,15 @@ class ClientEnd:
             if session.to_client and not self.mask & WRITE:
                 self._flush(session, now)
             orders = session.orders
-            if orders & (CONNECT | RELEASE | DROP):
+            if orders & _SERVER_CHANGES:
                 continue
             if orders and not session.to_client:
                 if orders & AGAIN:
                     if not session.to_server:
+                        if agains == AGAINS:
+                            self.reactor.soon(self)
+                            break
+                        agains += 1
                         session.orders &= ~AGAIN
                         session.again(now)
                         continue
@@ -326,7 +395,9 @@ class ClientEnd:
                 if not self.mask & READ:
                     self._watch(READ)
             return False
-        if session.orders & RESET:
+        if session.orders & SILENT:
+            hush(self.sock)
+        elif session.orders & RESET:
             abort(self.sock)
         self.close()
         return True
@@ -338,6 +409,9 @@ class ClientEnd:
             if self.server_end is not None:
                 self.server_end.close()
                 self.server_end = None
+            if self.parked is not None:
+                self.parked.close()
+                self.parked = None
             self.timer.cancel()
             self.session.endpoint = None
             self.reactor.close(self.sock)
@@ -354,24 +428,47 @@ class ClientEnd:
         server = session.server
         assert server is not None
         session.server_ended = False
-        if session.may_reuse and server.idle:
-            end = server.idle.pop()
-            end.client = self
+        end = self._resting(session, server)
+        if end is not None:
+            end.work_for(self)
             self.server_end = end
+            if session.frontend.tells_outgoing:
+                session.outgoing = here(end.sock)
             session.connected(now, reused=True)
             return
         try:
             self.server_end = ServerEnd(self.reactor, server, self)
-        except OSError:
-            session.connect_failed(now, timed_out=False)
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                session.connect_later(now)
+            else:
+                session.connect_failed(now, timed_out=False)
 
-    def _let_go(self, now: float, *, keep: bool) -> None:
+    def _resting(self, session: Session, server: Server) -> ServerEnd | None:
+        """A connection to `server` that this session may use."""
+        end: ServerEnd | None = self.parked
+        if end is not None:
+            self.parked = None
+            if end.server is server:
+                return end
+            end.close()
+        if not session.may_reuse or not server.idle:
+            return None
+        idle: list[ServerEnd] = server.idle
+        if session.may_reuse == ANY:
+            return idle.pop()
+        for place in range(len(idle) - 1, -1, -1):
+            if idle[place].uses > 1:
+                return idle.pop(place)
+        return None
+
+    def _let_go(self, now: float, orders: int) -> None:
         end = self.server_end
         if end is None:
             return
         self.server_end = None
-        if keep:
-            end.rest(now)
+        if not orders & DROP:
+            end.rest(now, self if orders & PARK else None)
         else:
             if self.session.orders & RESET:
                 abort(end.sock)

@@ -9,17 +9,18 @@ pauses its listeners: the port stays ours.
 
 from __future__ import annotations
 
-import errno
 import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from hapair.dataplane.endpoint import ClientEnd
+from hapair.dataplane.arrival import Arrival
+from hapair.dataplane.endpoint import EXHAUSTED, NOWHERE, ClientEnd, here
 from hapair.dataplane.reactor import READ
 from hapair.dataplane.timers import Timer
 from hapair.errors import StartError
+from hapair.proxy.proxy_protocol import AUTHORITY, Place
 from hapair.proxy.transaction import HttpSession
 from hapair.proxy.tunnel import TcpSession
 
@@ -27,18 +28,19 @@ if TYPE_CHECKING:
     from hapair.config.model import Bind
     from hapair.dataplane.reactor import Reactor
     from hapair.proxy.frontend import Frontend
+    from hapair.proxy.proxy_protocol import Conveyed
+    from hapair.proxy.session import Session
 
-BACKLOG = 4096
-ACCEPTS = 64
+ACCEPTS: Final = 64
 """Connections taken in one go, so that one busy listener cannot starve the others."""
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_PAUSE = 0.1
+_PAUSE: Final = 0.1
 """Seconds without accepting when descriptors or memory have run out."""
-_IP_FREEBIND = 15
+_IP_FREEBIND: Final = 15
+_INFO: Final = 6
 
 
-def bind_socket(bind: Bind) -> socket.socket:
-    """Bind, without listening.
+def bind_socket(bind: Bind, *, shared: bool = False) -> socket.socket:
+    """Bind, without listening; `shared`: others of our sockets may have the same port.
 
     Raises:
         StartError: the address cannot be bound, with the reason.
@@ -59,6 +61,8 @@ def bind_socket(bind: Bind) -> socket.socket:
     )
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if six:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
@@ -70,6 +74,17 @@ def bind_socket(bind: Bind) -> socket.socket:
         sock.close()
         raise StartError(f"cannot bind {bind.text}: {error.strerror}") from None
     return sock
+
+
+def stop_listening(sock: socket.socket) -> None:
+    """Stop; what waits in the backlog is reset.
+
+    Trap: only what listens may be shut.  Once more, by another process that has it, the socket keeps
+    the flag, and everything that it accepts in a later life seems to have been ended by its client.
+    """
+    with suppress(OSError):
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.shutdown(socket.SHUT_RD)
 
 
 def _bind_path(bind: Bind) -> socket.socket:
@@ -102,13 +117,17 @@ class Listener:
         self.listening = False
         self.paused = False
         self.clients: set[ClientEnd] = set()
+        self.arrivals: set[Arrival] = set()
+        """Those whose PROXY header has not come yet."""
         self.timer = Timer(self)
+        self._local = Place(str(bind.host), bind.port) if bind.host is not None and bind.port else None
+        """Where every client of ours connects to; None when each may have come elsewhere."""
         self._watched = False
 
     def open(self) -> None:
         """Listen."""
         if not self.listening:
-            self.sock.listen(BACKLOG)
+            self.sock.listen(self.frontend.config.backlog)
             self.listening = True
             self._watch()
 
@@ -117,12 +136,17 @@ class Listener:
         if self.listening:
             self.listening = False
             self._watch()
-            with suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RD)
+            stop_listening(self.sock)
+
+    def end_arrivals(self) -> None:
+        """Close those who have not said yet who they are."""
+        for arrival in list(self.arrivals):
+            arrival.close()
 
     def close(self) -> None:
         """Give the port back."""
         self.shut()
+        self.end_arrivals()
         self.reactor.close(self.sock)
         if self.bind.path is not None:
             with suppress(OSError):
@@ -142,32 +166,52 @@ class Listener:
         frontend = self.frontend
         process = frontend.process
         for _ in range(ACCEPTS):
-            if process.current >= process.maxconn or frontend.current >= frontend.config.maxconn:
+            if process.full() or frontend.full():
                 # As HAProxy: nothing is refused, the kernel's backlog holds them until somebody leaves.
                 self.paused = True
                 process.waiting.append(self)
                 self._watch()
                 return
+            limit = frontend.config.rate_limit_sessions
+            if limit and process.tally is not None:
+                limit = process.tally.part(limit)
+            if limit:
+                wait = frontend.rate.wait(limit, now)
+                if wait:
+                    self._pause_until(now + wait)
+                    return
+                frontend.rate.add(now)
             try:
                 sock, peer = self.sock.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self.paused = True
-                    self._watch()
-                    self.reactor.wheel.arm(self.timer, now + _PAUSE)
+                if error.errno in EXHAUSTED:
+                    # Whoever leaves gives one back; the rest of the process may, too.
+                    if self not in process.waiting:
+                        process.waiting.append(self)
+                    self._pause_until(now + _PAUSE)
                     return
                 continue  # the client was gone before we looked
             self._accepted(sock, peer, now)
 
+    def _pause_until(self, moment: float) -> None:
+        self.paused = True
+        self._watch()
+        self.reactor.wheel.arm(self.timer, moment)
+
     def _accepted(self, sock: socket.socket, peer: object, now: float) -> None:
         sock.setblocking(False)
+        bind = self.bind
         if isinstance(peer, tuple):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.frontend.config.clitcpka:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             source, port = peer[0], peer[1]
+            local = self._local if self._local is not None else here(sock)
         else:
             source, port = "unix", 0
+            local = NOWHERE
         frontend = self.frontend
         process = frontend.process
         process.total += 1
@@ -176,19 +220,72 @@ class Listener:
         frontend.total += 1
         frontend.current += 1
         frontend.highest = max(frontend.highest, frontend.current)
-        session = (HttpSession if frontend.http else TcpSession)(frontend, source, port, now)
+        if process.tally is not None:
+            frontend.tell_current()
+        if bind.accept_proxy is not None and bind.expects_proxy(source):
+            patience = frontend.client_timeout
+            if frontend.http:
+                patience = min(patience, frontend.request_timeout)
+            self.arrivals.add(Arrival(self, sock, Place(source, port), local, now + patience, now))
+            return
+        session: Session = (HttpSession if frontend.http else TcpSession)(frontend, source, port, now)
+        session.local = local
+        self._serve(sock, session, b"", now)
+
+    def _serve(self, sock: socket.socket, session: Session, data: bytes, now: float) -> None:
         client = ClientEnd(self.reactor, self, sock, session)
         self.clients.add(client)
         session.start(now)
+        if data:
+            session.client_data(data, now)
         client.settle(now)
+
+    # -- behind another balancer ------------------------------------------------------------------
+
+    def arrived(self, arrival: Arrival, conveyed: Conveyed, data: bytes, now: float) -> None:
+        """Its header is here, and with it the client behind."""
+        self.arrivals.discard(arrival)
+        frontend = arrival.frontend
+        source, local = conveyed.source, conveyed.destination
+        if source is None or local is None:
+            source, local = arrival.source, arrival.local
+        kind = HttpSession if frontend.http else TcpSession
+        session: Session = kind(frontend, source.host, source.port, arrival.accepted_at)
+        session.local = local
+        session.authority = conveyed.tlv(AUTHORITY)
+        session.handshake = now - arrival.accepted_at
+        self._serve(arrival.sock, session, data, now)
+
+    def refused(self, arrival: Arrival, why: str, *, heard: bool) -> None:
+        """No header, or not a valid one: logged as HAProxy does, and counted."""
+        frontend = arrival.frontend
+        frontend.refused(why.partition(":")[0])
+        if frontend.log_format is None or (frontend.config.dontlognull and not heard):
+            return
+        stamp = frontend.dates.stamp(arrival.accepted_at)
+        line = (
+            f"{arrival.source.host}:{arrival.source.port} [{stamp}] {frontend.name}/{self.bind.text}: {why}"
+        )
+        frontend.log(_INFO, line.encode("latin-1", "replace"))
+
+    def left(self, arrival: Arrival) -> None:
+        """It was closed."""
+        self.arrivals.discard(arrival)
+        self._one_less(arrival.frontend)
 
     def closed(self, client: ClientEnd) -> None:
         """A client of ours is gone: there is room again."""
         self.clients.discard(client)
-        frontend = client.session.frontend
+        client.session.let_go(self.reactor.now)
+        self._one_less(client.session.frontend)
+
+    @staticmethod
+    def _one_less(frontend: Frontend) -> None:
         frontend.current -= 1
         process = frontend.process
         process.current -= 1
+        if process.tally is not None:
+            frontend.tell_current()
         if not process.current:
             process.on_empty()
         if process.waiting:
@@ -203,6 +300,6 @@ class Listener:
             self._watch()
 
     def on_deadline(self, now: float) -> None:
-        """Descriptors may be free again."""
+        """Descriptors may be free again, or the rate low enough."""
         del now
         self.resume()

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TICK = 0.01
+TICK: Final = 0.01
 """Seconds; how late a time-out may be."""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from hapair.vrrp.accept import TABLES
+
 _NAMES = ("vrrp", 112)
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 
@@ -28,6 +30,8 @@ def adverts(ruleset: Mapping[str, Any], family: int) -> tuple[Answer, str]:
     rules = [item["rule"] for item in items if "rule" in item]
     verdict, place = Answer.PASSES, ""
     for chain in chains:
+        if chain["table"].startswith(TABLES):
+            continue  # our own: it drops what comes to VIPs
         if chain.get("hook") != "input" or chain["family"] not in _FAMILIES[family]:
             continue
         key = chain["family"], chain["table"], chain["name"]

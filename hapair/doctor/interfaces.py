@@ -23,7 +23,12 @@ def interface(instance: VrrpInstance, facts: Facts) -> list[Finding]:
                 "`ip link` lists them; correct vrrp.interface",
             )
         ]
-    findings = [*_link(about, found), *_addresses(about, instance, found), *_sysctls(about, instance, found)]
+    findings = [
+        *_link(about, found),
+        *_homes(about, instance, facts),
+        *_addresses(about, instance, found),
+        *_sysctls(about, instance, found),
+    ]
     if instance.multicasts:
         findings += _multicast(about, found)
     findings += _firewall(about, instance, facts)
@@ -44,6 +49,28 @@ def _link(about: str, found: Interface) -> list[Finding]:
             )
         ]
     return []
+
+
+def _homes(about: str, instance: VrrpInstance, facts: Facts) -> list[Finding]:
+    """Judge where its VIPs are, if not there."""
+    findings = []
+    devices = {vip.dev for vip in instance.held if vip.dev} - {instance.interface, instance.vip_interface}
+    for name in sorted(devices):
+        home = facts.interfaces.get(name)
+        if home is None or not home.up or not home.carrier:
+            trouble = "there is no interface" if home is None else "no carrier, or not set up:"
+            findings.append(
+                problem(
+                    about,
+                    f"{trouble} {name}",
+                    "a VIP belongs there, so the router is in FAULT",
+                    "`ip link` lists them; correct dev, or set it up",
+                )
+            )
+    if instance.use_vmac and len(facts.interfaces[instance.interface].mac) != len("00:00:5e:00:01:01"):
+        why = "a virtual MAC needs Ethernet; `hapair run` will not start"
+        findings.append(problem(about, f"{instance.interface} is not Ethernet", why, "remove use_vmac"))
+    return findings
 
 
 def _addresses(about: str, instance: VrrpInstance, found: Interface) -> list[Finding]:

@@ -195,17 +195,17 @@ def _claims(about: str, instance: VrrpInstance, facts: Facts, others: list[Sight
 
 def _leftovers(about: str, instance: VrrpInstance, facts: Facts, *, ours: bool) -> list[Finding]:
     """A VIP on this host although nobody here says to be its master."""
-    found = facts.interfaces.get(instance.interface)
-    present = {address.ip for address in found.addresses} if found else set()
-    left = [str(vip.ip) for vip in instance.held if vip.ip in present]
+    present = {name: {address.ip for address in found.addresses} for name, found in facts.interfaces.items()}
+    left = [vip for vip in instance.held if vip.ip in present.get(instance.home(vip), ())]
     if not left or ours or facts.node_runs or facts.listened < 2 * instance.advert_interval:
         return []
+    home = instance.home(left[0])
     return [
         problem(
             about,
-            f"{', '.join(left)} on {instance.interface} already, and nobody here advertises it",
+            f"{', '.join(str(vip.ip) for vip in left)} on {home} already, and nobody here advertises it",
             "left by an earlier life, or the host's own: this node answers while it is not MASTER",
-            f"ip address del {left[0]} dev {instance.interface}, and from the host's configuration",
+            f"ip address del {left[0].ip} dev {home}, and from the host's configuration",
         )
     ]
 

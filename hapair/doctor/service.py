@@ -37,7 +37,9 @@ _MOST_ADVERTS = 10_000
 async def examine(config: NodeConfig, seconds: float) -> Facts:
     """Return the facts, after about `seconds`."""
     examination = _Examination(config)
-    interfaces = host.interfaces({instance.interface for instance in config.vrrp.values()})
+    segments = {instance.interface for instance in config.vrrp.values()}
+    homes = {instance.home(vip) for instance in config.vrrp.values() for vip in instance.held}
+    interfaces = host.interfaces(segments | homes)
     runs = host.node_runs(config)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(examination.firewall)
@@ -46,9 +48,9 @@ async def examine(config: NodeConfig, seconds: float) -> Facts:
         with trio.move_on_after(seconds):
             async with trio.open_nursery() as segment:
                 segment.start_soon(trio.sleep_forever)
-                for interface in interfaces.values():
-                    if interface.up:
-                        segment.start_soon(examination.listen, interface.name)
+                for name in segments & interfaces.keys():
+                    if interfaces[name].up:
+                        segment.start_soon(examination.listen, name)
                 for instance in config.vrrp.values():
                     found = interfaces.get(instance.interface)
                     if found is not None and found.up:

@@ -20,8 +20,12 @@ import struct
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from hapair.config.asks import IcmpCheck
+from hapair.config.model import ProxyVersion
+from hapair.health.connecting import UNREACHABLE, greeting, of_connect
 from hapair.health.plan import CheckPlan
-from hapair.health.probes.dialogue import MAX_ANSWER, Dialogue, Step
+from hapair.health.probes.dialogue import MAX_ANSWER, Dialogue, Parting, Reconnect, Step
+from hapair.health.probes.kinds import DATAGRAMS
 from hapair.health.probes.outcome import EXCERPT, Finding, Outcome
 from hapair.health.schedule import Calendar
 from hapair.kernel.icmp import EchoSocket
@@ -34,16 +38,9 @@ BATCH = 64
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-_ABORT = struct.pack("ii", 1, 0)
+_DATAGRAM = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+_ABORT, _ORDERLY = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 _TOKEN = 16
-_UNREACHABLE = {
-    errno.ECONNREFUSED,
-    errno.EHOSTUNREACH,
-    errno.ENETUNREACH,
-    errno.EHOSTDOWN,
-    errno.ENOENT,  # there is no such unix socket
-    errno.EAGAIN,  # its queue is full
-}
 _BUG = Finding("SOCKERR", "internal error")
 
 Target = TypeVar("Target")
@@ -53,28 +50,48 @@ class _Flight(Generic[Target]):
     """One probe on its way: on a socket of its own, or a ping."""
 
     __slots__ = (
+        "address",
+        "answers",
         "began",
+        "connect_timeout",
         "connected",
         "count",
+        "datagrams",
         "dialogue",
+        "family",
+        "farewell",
+        "greeting",
+        "moving",
+        "pings",
         "read_timeout",
         "received",
         "sent",
         "sock",
         "target",
-        "token",
+        "tokens",
         "unsent",
     )
 
-    def __init__(self, target: Target, plan: CheckPlan, began: float) -> None:
+    def __init__(self, target: Target, plan: CheckPlan, family: int, address: object, began: float) -> None:
         self.target = target
         self.began = began
+        self.family = family
+        self.address = address
+        self.connect_timeout = plan.connect_timeout
         self.read_timeout = plan.read_timeout
+        self.datagrams = plan.kind in DATAGRAMS
+        self.pings = plan.ask if isinstance(plan.ask, IcmpCheck) else IcmpCheck()
+        self.greeting = plan.send_proxy
         self.sock: socket.socket | None = None
         self.dialogue: Dialogue | None = None
-        self.token = b""
+        self.tokens: list[bytes] = []
+        self.answers = 0
         self.connected = False
+        self.moving = False
+        """The next words will be said on another connection."""
         self.unsent = b""
+        self.farewell: Finding | None = None
+        """What was found, once the last words are sent."""
         self.count = 0
         self.sent = b""
         self.received = b""
@@ -93,11 +110,16 @@ class Flights(Generic[Target]):
         self._echoes: dict[bytes, _Flight[Target]] = {}
         self._echo_sockets: dict[bool, EchoSocket] = {}
         self._sequence = 0
+        self._reconnecting: list[tuple[_Flight[Target], Reconnect]] = []
+        """Flights that go on with another socket, opened when the batch is over."""
         self._unheard = 0
 
     def fileno(self) -> int:
         """The epoll descriptor: readable when `turn` has work."""
         return self._epoll.fileno()
+
+    def __contains__(self, target: object) -> bool:
+        return target in self._flights
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -112,15 +134,16 @@ class Flights(Generic[Target]):
         now: float,
     ) -> None:
         """Connect and hold the dialogue, or ping where there is none."""
-        flight = self._flights[target] = _Flight(target, plan, now)
+        flight = self._flights[target] = _Flight(target, plan, family, address, now)
         self._timeouts.set(target, now + plan.connect_timeout)
+        flight.dialogue = dialogue
         try:
             if dialogue is None:
-                self._ping(flight, family, address)
+                self._ping(flight)
             else:
-                self._connect(flight, family, address, dialogue)
+                self._connect(flight, dialogue)
         except OSError as error:
-            self._land(flight, _of_connect(error.errno, ping=dialogue is None), now)
+            self._land(flight, of_connect(error.errno, ping=dialogue is None), now)
         except Exception:
             logger.exception("bug in a probe")
             self._land(flight, _BUG, now)
@@ -154,6 +177,8 @@ class Flights(Generic[Target]):
             else:
                 if finding is not None:
                     self._land(flight, finding, now)
+        while self._reconnecting:
+            self._reconnect(*self._reconnecting.pop(), now)
         self._unheard -= BATCH
         if len(ready) == BATCH and self._unheard > 0:
             # What arrived in time counts, however long we were kept from listening: no flight
@@ -177,62 +202,104 @@ class Flights(Generic[Target]):
 
     # Streams
 
-    def _connect(self, flight: _Flight[Target], family: int, address: object, dialogue: Dialogue) -> None:
-        sock = flight.sock = socket.socket(family, _STREAM)
-        flight.dialogue = dialogue
+    def _connect(self, flight: _Flight[Target], dialogue: Dialogue) -> None:
+        family = flight.family
+        sock = flight.sock = socket.socket(family, _DATAGRAM if flight.datagrams else _STREAM)
         # A reset instead of a FIN leaves no TIME_WAIT behind, here or there.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-        if dialogue.silent and family != socket.AF_UNIX:
+        if not flight.datagrams and dialogue.silent and flight.greeting is None and family != socket.AF_UNIX:
             # The last ACK of the handshake is held back and the reset takes its place, as HAProxy
             # does: the server's kernel has answered, its program is not bothered.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-        code = sock.connect_ex(address)  # type: ignore[arg-type]
+        code = sock.connect_ex(flight.address)  # type: ignore[arg-type]
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
         fd = sock.fileno()
         self._streams[fd] = flight
         self._epoll.register(fd, _EVENTS)
 
+    def _reconnect(self, flight: _Flight[Target], step: Reconnect, now: float) -> None:
+        if self._flights.get(flight.target) is not flight:
+            return  # abandoned meanwhile
+        self._close(flight)
+        flight.connected = flight.moving = False
+        flight.unsent = flight.sent = flight.received = b""
+        flight.greeting = ProxyVersion.V1 if step.send_proxy else None
+        if step.port is not None and isinstance(flight.address, tuple):
+            flight.address = (flight.address[0], step.port, *flight.address[2:])
+        self._timeouts.set(flight.target, now + flight.connect_timeout)
+        assert flight.dialogue is not None
+        try:
+            self._connect(flight, flight.dialogue)
+        except OSError as error:
+            self._land(flight, of_connect(error.errno), now)
+
     def _serve(self, flight: _Flight[Target], mask: int, now: float) -> Finding | None:
         sock, dialogue = flight.sock, flight.dialogue
         assert sock is not None
         assert dialogue is not None
-        step: Step
-        if not flight.connected:
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                return _of_connect(code)
-            flight.connected = True
-            step = dialogue.connected()
-            if isinstance(step, Finding):
-                return step
-            if flight.read_timeout is not None:
-                self._timeouts.set(flight.target, now + flight.read_timeout)
-            flight.unsent = step
         try:
-            if flight.unsent:
-                self._send(flight, sock)
-            if not mask & _READABLE:
-                return None
-            while True:
+            if not flight.connected:
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    return of_connect(code)
+                flight.connected = True
+                step = dialogue.connected()
+                if flight.greeting is not None:
+                    flight.unsent = greeting(flight.greeting, sock)
+                if flight.read_timeout is not None and not isinstance(step, Finding):
+                    self._timeouts.set(flight.target, now + flight.read_timeout)
+                finding = self._say(flight, sock, step)
+            else:
+                finding = self._say(flight, sock, b"") if flight.unsent else None
+            if finding is not None or not mask & _READABLE:
+                return finding
+            while flight.farewell is None and not flight.moving:
                 data = sock.recv(MAX_ANSWER)
-                if not data:
-                    return dialogue.ended()
+                if not data and not flight.datagrams:
+                    return self._say(flight, sock, dialogue.ended(), more=False)
                 flight.count += len(data)
                 if len(flight.received) < EXCERPT:
                     flight.received = (flight.received + data)[:EXCERPT]
-                step = dialogue.received(data)
-                if isinstance(step, Finding):
-                    return step
-                if step:
-                    flight.unsent += step
-                    self._send(flight, sock)
-                if flight.count >= MAX_ANSWER:
+                finding = self._say(flight, sock, dialogue.received(data))
+                if finding is not None:
+                    return finding
+                if flight.count >= dialogue.limit:
                     return Finding("L7RSP", "the answer is too long")
         except BlockingIOError:
-            return None
+            pass
         except OSError as error:
-            return Finding("SOCKERR", os.strerror(error.errno or errno.EIO))
+            if flight.datagrams and error.errno in UNREACHABLE:
+                return of_connect(error.errno)
+            return flight.farewell or Finding("SOCKERR", os.strerror(error.errno or errno.EIO))
+        return None
+
+    def _say(
+        self, flight: _Flight[Target], sock: socket.socket, step: Step, *, more: bool = True
+    ) -> Finding | None:
+        """Carry out a step; a finding when that was the last.  Without `more` the server will say nothing."""
+        match step:
+            case bytes():
+                flight.unsent += step
+            case Parting(data=data, finding=finding):
+                flight.unsent += data
+                flight.farewell = finding
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
+            case Reconnect(data=data):
+                flight.unsent += data
+                flight.moving = True
+                self._reconnecting.append((flight, step))
+            case _:
+                if flight.unsent:  # a PROXY header alone
+                    self._send(flight, sock)
+                return step
+        if flight.unsent:
+            self._send(flight, sock)
+        if flight.farewell is not None and not flight.unsent:
+            return flight.farewell
+        if not more and not flight.moving:
+            return flight.farewell or Finding("L7RSP", "the connection ended early")
+        return None
 
     def _send(self, flight: _Flight[Target], sock: socket.socket) -> None:
         try:
@@ -245,16 +312,18 @@ class Flights(Generic[Target]):
 
     # Pings
 
-    def _ping(self, flight: _Flight[Target], family: int, address: object) -> None:
-        six = family == socket.AF_INET6
+    def _ping(self, flight: _Flight[Target]) -> None:
+        six = flight.family == socket.AF_INET6
         echo = self._echo_sockets.get(six)
         if echo is None:
             echo = self._echo_sockets[six] = EchoSocket(six=six)
             self._epoll.register(echo.fileno(), select.EPOLLIN)
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        flight.token = os.urandom(_TOKEN)
-        self._echoes[flight.token] = flight
-        echo.send(address, self._sequence, flight.token)  # type: ignore[arg-type]
+        for _ in range(flight.pings.count):
+            self._sequence = (self._sequence + 1) & 0xFFFF
+            token = os.urandom(_TOKEN)
+            flight.tokens.append(token)
+            self._echoes[token] = flight
+            echo.send(flight.address, self._sequence, token)  # type: ignore[arg-type]
 
     def _hear(self, fd: int, now: float) -> None:
         """Take replies from an echo socket; an event of a stream that ended in this batch finds none."""
@@ -266,8 +335,12 @@ class Flights(Generic[Target]):
                     token = echo.receive()
                     if token is None:
                         return
-                    flight = self._echoes.get(token)
-                    if flight is not None:
+                    flight = self._echoes.pop(token, None)
+                    if flight is None:
+                        continue
+                    flight.answers += 1
+                    pings = flight.pings
+                    if (pings.count - flight.answers) * 100 <= pings.loss * pings.count:
                         self._land(flight, Finding("L3OK"), now)
             except OSError as error:
                 # The next ping opens another; those in flight run out of time.
@@ -279,6 +352,9 @@ class Flights(Generic[Target]):
 
     def _land(self, flight: _Flight[Target], finding: Finding, now: float) -> None:
         self._end(flight)
+        sent, received = flight.sent, flight.received
+        if flight.dialogue is not None:
+            sent, received = flight.dialogue.excerpt(sent, received)
         self._landed(
             flight.target,
             Outcome(
@@ -287,8 +363,10 @@ class Flights(Generic[Target]):
                 now - flight.began,
                 finding.info,
                 finding.code,
-                flight.sent,
-                flight.received,
+                sent,
+                received,
+                finding.expected,
+                says=finding.says,
             ),
             now,
         )
@@ -296,23 +374,21 @@ class Flights(Generic[Target]):
     def _end(self, flight: _Flight[Target]) -> None:
         del self._flights[flight.target]
         self._timeouts.drop(flight.target)
-        self._echoes.pop(flight.token, None)
+        for token in flight.tokens:
+            self._echoes.pop(token, None)
+        self._close(flight)
+
+    def _close(self, flight: _Flight[Target]) -> None:
         if flight.sock is not None:
             self._streams.pop(flight.sock.fileno(), None)
             flight.sock.close()
+            flight.sock = None
 
 
 def _timeout(flight: _Flight[Target]) -> Finding:
-    if flight.token:
-        return Finding("L3TOUT")
-    return Finding("L7TOUT" if flight.connected else "L4TOUT")
-
-
-def _of_connect(code: int | None, *, ping: bool = False) -> Finding:
-    """The finding on a server that could not be reached; SOCKERR when that says nothing about the server."""
-    if code == errno.ETIMEDOUT:
-        return Finding("L4TOUT")
-    info = os.strerror(code or errno.EIO)
-    if code not in _UNREACHABLE:
-        return Finding("SOCKERR", info)
-    return Finding("L3CON" if ping else "L4CON", info)
+    if flight.dialogue is None:
+        pings = flight.pings
+        return Finding("L3TOUT", f"{flight.answers} of {pings.count} answers" if pings.count > 1 else "")
+    if flight.farewell is not None:
+        return flight.farewell
+    return flight.dialogue.late() if flight.connected else Finding("L4TOUT")

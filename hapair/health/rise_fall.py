@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import attrs
 
+from hapair.config.model import InitState
+
 
 @attrs.frozen
 class Health:
@@ -20,9 +22,15 @@ class Health:
     checked: bool = False
 
     @classmethod
-    def initial(cls, rise: int, fall: int) -> Health:
+    def initial(cls, rise: int, fall: int, state: InitState = InitState.UP) -> Health:
         """A server that was never checked."""
-        return cls(rise, fall, rise)
+        value = {
+            InitState.FULLY_UP: rise + fall - 1,
+            InitState.UP: rise,
+            InitState.DOWN: rise - 1,
+            InitState.FULLY_DOWN: 0,
+        }[state]
+        return cls(rise, fall, value)
 
     @property
     def up(self) -> bool:
@@ -54,8 +62,21 @@ def after(health: Health, ok: bool) -> Health:
     return Health(health.rise, health.fall, value, checked=True)
 
 
-def interval(health: Health, inter: float, fastinter: float, downinter: float) -> float:
-    """Seconds until the next check: steady up, in transition or unchecked, or down."""
+def interval(
+    health: Health,
+    inter: float,
+    fastinter: float,
+    downinter: float,
+    retry: float | None = None,
+    *,
+    ok: bool = True,
+) -> float:
+    """Seconds until the next check: steady up, in transition or unchecked, or down.
+
+    `retry` follows a failure (not `ok`) of a server that is still up.
+    """
+    if retry is not None and not ok and health.up:
+        return retry
     if not health.checked:
         return fastinter
     if health.full:

@@ -45,6 +45,10 @@ class Calendar(Generic[Item]):
             self._heap = [(*date, item) for item, date in self._dates.items()]
             heapify(self._heap)
 
+    def at(self, item: Item) -> float:
+        """When `item` is due; `inf` for never."""
+        return self._dates.get(item, (inf, 0))[0]
+
     def drop(self, item: Item) -> None:
         """Forget `item`."""
         self._dates.pop(item, None)
@@ -76,13 +80,13 @@ def first_checks(intervals: Sequence[float], now: float) -> list[float]:
     return [now + interval * index / len(intervals) for index, interval in enumerate(intervals)]
 
 
-def next_check(ended: float, interval: float, chance: float) -> float:
-    """When to check again; `chance` is in 0..1.
+def next_check(ended: float, interval: float, chance: float, spread: float = SPREAD) -> float:
+    """When to check again; `chance` is in 0..1, `spread` the part by which it may come early.
 
     Counted from the end of the last check, as HAProxy does: a server that answers
     slowly is asked less often, and a time-out is not followed by the next probe at once.
     """
-    return ended + interval * (1 - SPREAD * chance)
+    return ended + interval * (1 - spread * chance)
 
 
 def wake_at(at: float) -> float:

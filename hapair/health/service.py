@@ -10,20 +10,20 @@ from __future__ import annotations
 import logging
 import random
 import resource
-import socket
-from collections.abc import Callable, Collection, Mapping
-from ipaddress import ip_address
-from math import inf
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
-import attrs
 import trio
 
+from hapair.config.asks import AgentCheck
+from hapair.config.model import OnError
 from hapair.health import rise_fall, schedule
 from hapair.health.flight import Flights
 from hapair.health.plan import CheckPlan
-from hapair.health.probes.kinds import opener
 from hapair.health.probes.outcome import Outcome
 from hapair.health.rise_fall import Health
+from hapair.health.target import Address, ServerKey, Target, Verdict, resolve
+
+__all__ = ["HealthService", "ServerKey", "Verdict"]
 
 logger = logging.getLogger("hapair.health")
 
@@ -37,62 +37,6 @@ LOOKUPS = 8
 LOOKUP_TIMEOUT = 5.0
 """Seconds that names are looked up for before the first check."""
 
-Address = tuple[int, object]
-"""(family, what `connect` takes)."""
-
-
-def resolve(host: str, port: int) -> Address:
-    """The first address of a name.  Blocks.
-
-    Raises:
-        OSError: it has none.
-    """
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return family, address
-
-
-@attrs.frozen(cache_hash=True)
-class ServerKey:
-    backend: str
-    server: str
-
-
-@attrs.frozen
-class Verdict:
-    """What a server's checks say now."""
-
-    up: bool
-    changed: bool
-    """This check changed `up`."""
-    outcome: Outcome
-    health: str
-    """`2/3 UP`."""
-    since: float
-    """When `up` last changed; trio's time."""
-
-
-class _Target:
-    """One plan, the servers that share it, and its state."""
-
-    __slots__ = ("address", "health", "lookup", "open", "plan", "retired", "servers", "since", "verdict")
-
-    def __init__(self, plan: CheckPlan) -> None:
-        self.plan = plan
-        self.open = opener(plan)
-        self.address = literal_address(plan)
-        """None until a name is looked up; then it stays, as the data plane's does."""
-        self.lookup: trio.CancelScope | None = None
-        self.servers: set[ServerKey] = set()
-        self.health = Health.initial(plan.rise, plan.fall)
-        self.verdict: Verdict | None = None
-        self.since = -inf
-        self.retired = False
-
-    def inherit(self, other: _Target) -> None:
-        """Go on from what another target knows: only its timing was different."""
-        self.health, self.verdict, self.since = other.health, other.verdict, other.since
-        self.address = other.address
-
 
 class HealthService:
     """Probes servers and reports every verdict."""
@@ -102,18 +46,23 @@ class HealthService:
         report: Callable[[ServerKey, Verdict], None],
         max_in_flight: int = MAX_IN_FLIGHT,
         resolve: Callable[[str, int], Address] = resolve,
+        elsewhere: Callable[[CheckPlan], Awaitable[Outcome]] | None = None,
     ) -> None:
-        """`report` is called after every check of every server, `resolve` in a thread."""
+        """`report` is called after every check of every server, `resolve` in a thread.
+
+        `elsewhere` makes the checks that are no connection.
+        """
+        self._elsewhere = elsewhere
         self._report = report
         self._resolve = resolve
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if descriptors != resource.RLIM_INFINITY:
             max_in_flight = max(1, min(max_in_flight, int(descriptors * DESCRIPTORS)))
         self._max_in_flight = max_in_flight
-        self._targets: dict[CheckPlan, _Target] = {}
-        self._calendar: schedule.Calendar[_Target] = schedule.Calendar()
+        self._targets: dict[CheckPlan, Target] = {}
+        self._calendar: schedule.Calendar[Target] = schedule.Calendar()
         self._flights = Flights(self._landed)
-        self._fresh: list[_Target] = []
+        self._fresh: list[Target] = []
         self._sleep: trio.CancelScope | None = None
         self._lookups: trio.Nursery | None = None
         self._lookup_limiter = trio.CapacityLimiter(LOOKUPS)
@@ -128,7 +77,7 @@ class HealthService:
             if target is None:
                 target = before.get(plan)
                 if target is None:
-                    target = _Target(plan)
+                    target = Target(plan)
                     predecessor = checked_by.get(key)
                     if predecessor is not None and predecessor.plan.same_question(plan):
                         target.inherit(predecessor)
@@ -154,6 +103,49 @@ class HealthService:
     def servers(self) -> set[ServerKey]:
         """Every server that is checked."""
         return {key for target in self._targets.values() for key in target.servers}
+
+    def down_unchecked(self) -> set[ServerKey]:
+        """Servers that are down until a check says otherwise."""
+        return {
+            key
+            for target in self._targets.values()
+            if target.verdict is None and not target.health.up
+            for key in target.servers
+        }
+
+    def values(self) -> dict[ServerKey, tuple[CheckPlan, Health]]:
+        """The question that is asked of each server, and where its checks have got to."""
+        return {
+            key: (target.plan, target.health) for target in self._targets.values() for key in target.servers
+        }
+
+    def restore(self, values: Mapping[ServerKey, int]) -> None:
+        """Go on from what an earlier life knew, where nothing was checked yet."""
+        for target in self._targets.values():
+            known = [values[key] for key in target.servers if key in values]
+            if known and target.verdict is None:
+                health = target.health
+                value = min(max(known), health.rise + health.fall - 1)
+                target.health = Health(health.rise, health.fall, value)
+
+    def suspect(self, key: ServerKey, on_error: OnError, count: int, what: str) -> None:
+        """Traffic had `count` errors in a row: HAProxy's law of what follows; the next check comes soon."""
+        target = next((one for one in self._targets.values() if key in one.servers), None)
+        if target is None or not target.health.up:
+            return
+        now, health = trio.current_time(), target.health
+        if on_error is not OnError.FASTINTER:
+            lives = {OnError.SUDDEN_DEATH: 1, OnError.MARK_DOWN: 0}.get(on_error)
+            if lives is not None:
+                target.health = Health(
+                    health.rise, health.fall, min(health.value, health.rise + lives), checked=True
+                )
+            info = f"Detected {count} consecutive errors, last one was: {what}"
+            self._count(target, Outcome(False, "HANA", 0.0, info), now)
+        soon = now + target.plan.fastinter
+        if target not in self._flights and target.lookup is None and self._calendar.at(target) > soon:
+            self._calendar.set(target, soon)
+            self._wake()
 
     def states(self) -> dict[ServerKey, Verdict]:
         """The last verdict on every server that was checked."""
@@ -189,7 +181,10 @@ class HealthService:
         for target in due:
             if target.retired:  # by who was told of a launch that ended at once
                 continue
-            if target.address is None:
+            if target.program:
+                assert self._lookups is not None
+                self._lookups.start_soon(self._check_elsewhere, target)
+            elif target.address is None:
                 assert self._lookups is not None
                 self._lookups.start_soon(self._look_up_and_check, target)
             else:
@@ -212,29 +207,45 @@ class HealthService:
 
     def _spread_fresh(self, now: float) -> None:
         fresh, self._fresh = self._fresh, []
-        intervals = [min(target.plan.inter, target.plan.fastinter) for target in fresh]
+        intervals = [
+            target.plan.warmup
+            if target.plan.warmup is not None
+            else min(target.plan.inter, target.plan.fastinter)
+            for target in fresh
+        ]
         for target, at in zip(fresh, schedule.first_checks(intervals, now), strict=True):
             if target.verdict is None:
                 target.since = now
             self._calendar.set(target, at)
 
-    def _forget(self, target: _Target) -> None:
+    def _forget(self, target: Target) -> None:
         target.retired = True
         self._calendar.drop(target)
         self._flights.abandon(target)
         if target.lookup is not None:
             target.lookup.cancel()
 
-    def _landed(self, target: _Target, outcome: Outcome, now: float) -> None:
+    def _landed(self, target: Target, outcome: Outcome, now: float) -> None:
+        if isinstance(target.plan.ask, AgentCheck):
+            self._heard_agent(target, outcome, now)
+            return
+        plan = target.plan
+        self._count(target, outcome, now)
+        wait = rise_fall.interval(
+            target.health, plan.inter, plan.fastinter, plan.downinter, plan.retry, ok=outcome.ok
+        )
+        at = schedule.next_check(now, wait, random.random(), plan.jitter)  # noqa: S311 - no secret
+        if not target.retired:  # by who was told
+            self._calendar.set(target, at)
+
+    def _count(self, target: Target, outcome: Outcome, now: float) -> None:
+        """Let an outcome change what is thought of its servers, and tell."""
         before = target.health
         after = target.health = rise_fall.after(before, outcome.ok)
         changed = after.up != before.up
         if changed:
             target.since = now
         verdict = target.verdict = Verdict(after.up, changed, outcome, after.text, target.since)
-        plan = target.plan
-        wait = rise_fall.interval(after, plan.inter, plan.fastinter, plan.downinter)
-        self._calendar.set(target, schedule.next_check(now, wait, random.random()))  # noqa: S311 - no secret
         for key in tuple(target.servers):
             if after.value != before.value:
                 logger.info(
@@ -246,10 +257,26 @@ class HealthService:
                     outcome.duration * 1000,
                     after.text,
                 )
+                if not outcome.ok and outcome.sent + outcome.received:
+                    logger.info("Health check of %s/%s %s.", key.backend, key.server, outcome.details)
             try:
                 self._report(key, verdict)
             except Exception:
                 logger.exception("bug in the listener to checks of %s/%s", key.backend, key.server)
+
+    def _heard_agent(self, target: Target, outcome: Outcome, now: float) -> None:
+        """Whether it answers says nothing about its server, and what it says is not counted but done."""
+        last = target.verdict.outcome.status if target.verdict is not None else ""
+        verdict = target.verdict = Verdict(True, False, outcome, "", target.since)
+        at = schedule.next_check(now, target.plan.inter, random.random(), target.plan.jitter)  # noqa: S311
+        self._calendar.set(target, at)
+        for key in tuple(target.servers):
+            if outcome.says is None and outcome.status != last:
+                logger.info("The agent of %s/%s: %s.", key.backend, key.server, outcome.description)
+            try:
+                self._report(key, verdict)
+            except Exception:
+                logger.exception("bug in the listener to the agent of %s/%s", key.backend, key.server)
 
     # Names
 
@@ -261,7 +288,7 @@ class HealthService:
                     if target.address is None:
                         nursery.start_soon(self._look_up, target)
 
-    async def _look_up(self, target: _Target) -> str:
+    async def _look_up(self, target: Target) -> str:
         """Set the target's address; returns what went wrong."""
         plan = target.plan
         try:
@@ -275,7 +302,20 @@ class HealthService:
             return "internal error"
         return ""
 
-    async def _look_up_and_check(self, target: _Target) -> None:
+    async def _check_elsewhere(self, target: Target) -> None:
+        assert self._elsewhere is not None
+        outcome = Outcome(False, "PROCERR", 0.0, "internal error")
+        with trio.CancelScope() as target.lookup:
+            try:
+                outcome = await self._elsewhere(target.plan)
+            except Exception:
+                logger.exception("bug in a probe")
+        target.lookup = None
+        if not target.retired:
+            self._landed(target, outcome, trio.current_time())
+            self._wake()
+
+    async def _look_up_and_check(self, target: Target) -> None:
         began = trio.current_time()
         why = "the name server does not answer"
         with trio.move_on_after(target.plan.connect_timeout) as target.lookup:
@@ -289,14 +329,3 @@ class HealthService:
         else:
             self._calendar.set(target, now)
         self._wake()
-
-
-def literal_address(plan: CheckPlan) -> Address | None:
-    """The address of a host that is no name."""
-    if plan.host.startswith("/"):
-        return socket.AF_UNIX, plan.host
-    try:
-        six = ip_address(plan.host).version == 6
-    except ValueError:
-        return None
-    return (socket.AF_INET6 if six else socket.AF_INET), (plan.host, plan.port)

@@ -7,30 +7,35 @@ that a server never sees a byte of framing that a client wrote.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from hapair.errors import BadMessage
 from hapair.http1.framing import TOKEN
 
-MAX_LINE = 4096
+MAX_LINE: Final = 4096
 """Bytes of one chunk-size line with its extensions."""
-MAX_EXTENSIONS = 16384
+MAX_EXTENSIONS: Final = 16384
 """Extension bytes beyond the body's own: they carry nothing and cost us time."""
-MAX_TRAILERS = 8192
+MAX_TRAILERS: Final = 8192
 
-_SIZE_LINE = re.compile(
+_SIZE_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"((?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb"|\"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*\"))?)*)"
 )
-_MAX_CHUNK = 1 << 62
-_DIRTY = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_FRAMING = frozenset({
+_MAX_CHUNK: Final = 1 << 62
+_DIRTY: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_FRAMING: Final = frozenset({
     b"transfer-encoding", b"content-length", b"host", b"connection", b"trailer", b"content-encoding", b"te",
     b"content-type", b"content-range", b"set-cookie", b"cookie", b"authorization", b"expect", b"upgrade",
 })  # fmt: skip
 """Fields that must not come as trailers (RFC 9110 section 6.5.1)."""
 
-_SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILERS: Final = 3
+_DONE: Final = 4
 
 
 class ChunkedBody:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-REASONS = {
+from http import HTTPStatus
+from typing import Final
+
+REASONS: Final = {
     200: b"OK",
     400: b"Bad request",
     401: b"Unauthorized",
@@ -23,7 +26,9 @@ REASONS = {
     505: b"HTTP Version Not Supported",
 }
 
-_TEXTS = {
+_STANDARD: Final = frozenset(int(status) for status in HTTPStatus)
+
+_TEXTS: Final = {
     400: b"Your browser sent an invalid request.",
     408: b"Your browser didn't send a complete request in time.",
     502: b"The server returned an invalid or incomplete response.",
@@ -32,10 +37,18 @@ _TEXTS = {
 }
 
 
+def reason(status: int) -> bytes:
+    """The phrase of a status line."""
+    known = REASONS.get(status)
+    if known is None:
+        known = HTTPStatus(status).phrase.encode() if status in _STANDARD else b"Status"
+    return known
+
+
 def answer(status: int, headers: list[bytes], body: bytes, *, close: bool) -> bytes:
     """A whole response with a Content-Length."""
     lines = [
-        b"HTTP/1.1 %d %b" % (status, REASONS[status]),
+        b"HTTP/1.1 %d %b" % (status, reason(status)),
         b"content-length: %d" % len(body),
         *headers,
     ]
@@ -46,17 +59,18 @@ def answer(status: int, headers: list[bytes], body: bytes, *, close: bool) -> by
 
 def _error(status: int, *, close: bool) -> bytes:
     text = _TEXTS.get(status, b"The request was refused.")
-    body = b"<html><body><h1>%d %b</h1>\n%b\n</body></html>\n" % (status, REASONS[status], text)
+    body = b"<html><body><h1>%d %b</h1>\n%b\n</body></html>\n" % (status, reason(status), text)
     headers = [b"cache-control: no-cache", b"content-type: text/html"]
     if status == 405:
         headers.append(b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, CONNECT")
     return answer(status, headers, body, close=close)
 
 
-_KEEP = {status: _error(status, close=False) for status in REASONS}
-_CLOSE = {status: _error(status, close=True) for status in REASONS}
+_KEEP: Final = {status: _error(status, close=False) for status in REASONS}
+_CLOSE: Final = {status: _error(status, close=True) for status in REASONS}
 
 
 def error(status: int, *, close: bool) -> bytes:
     """The error page for `status`, made once."""
-    return (_CLOSE if close else _KEEP)[status]
+    pages = _CLOSE if close else _KEEP
+    return pages[status] if status in pages else _error(status, close=close)

@@ -8,17 +8,18 @@ oddly spelled lengths, any transfer coding but a single final `chunked`: refused
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from hapair.errors import BadMessage
 
-CHUNKED = -1
-UNTIL_CLOSE = -2
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
 """Only responses: the body ends when the server closes."""
 
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
-_PROTECTED = frozenset({b"host", b"content-length", b"transfer-encoding"})
-_CACHE_SIZE = 512
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_PROTECTED: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_CACHE_SIZE: Final = 512
 
 
 def content_length(values: list[bytes], *, merge: bool) -> int:
@@ -71,7 +72,7 @@ class ConnectionOptions:
 
 _options: dict[bytes, ConnectionOptions] = {}
 
-NO_OPTIONS = ConnectionOptions([])
+NO_OPTIONS: Final = ConnectionOptions([])
 
 
 def connection_options(value: bytes) -> ConnectionOptions:

@@ -14,6 +14,7 @@ function called for each header line would cost more than the line.
 from __future__ import annotations
 
 import re
+from typing import Any, Final
 
 from hapair.errors import BadMessage
 from hapair.http1.framing import (
@@ -27,27 +28,37 @@ from hapair.http1.framing import (
     content_length,
 )
 
-MAX_HEAD = 16384 - 1024
+MAX_HEAD: Final = 16384 - 1024
 """Bytes of one head; HAProxy's tune.bufsize less tune.maxrewrite."""
-MAX_HEADERS = 100
+MAX_HEADERS: Final = 100
 
-_CLEAN = bytes([9, 10, 13, *range(32, 127), *range(128, 256)])
-_TARGET = bytes(b for b in range(0x21, 0x7F) if b not in b'#"<>\\^`{|}')
-_LENIENT_TARGET = bytes(b for b in range(0x21, 0x7F) if b not in b"#")
-_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
-_HOST = re.compile(
+_CLEAN: Final = bytes([9, 10, 13, *range(32, 127), *range(128, 256)])
+_TARGET: Final = bytes(b for b in range(0x21, 0x7F) if b not in b'#"<>\\^`{|}')
+LENIENT_TARGET: Final = bytes(b for b in range(0x21, 0x7F) if b not in b"#")
+METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
+_HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
 )
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?@]*)([/?].*)?")
-_AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9\-._~]+):([0-9]{1,5})")
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
-_FOLD = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)++")
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?@]*)([/?].*)?")
+_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9\-._~]+):([0-9]{1,5})")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
+# The outer repetition is not possessive: in Python 3.11.2 (Debian 12; 3.11.7 is right) such a group swallows
+# what it has tried in vain, here the end of a line.
+_FOLD: Final = re.compile(rb"(?<![ \t])(?:[ \t]*+\r\n[ \t]++)+")
 """Tried only where white space begins, and never twice: else a long run of blanks takes quadratic time."""
-_BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 # Kinds of header that need a look; every other valid name is 0.
-_HOST_HEADER, _LENGTH, _CODING, _CONNECTION, _DROP, _UPGRADE, _EXPECT, _COOKIE, _SET_COOKIE = range(1, 10)
-_SPECIAL = {
+_HOST_HEADER: Final = 1
+_LENGTH: Final = 2
+_CODING: Final = 3
+_CONNECTION: Final = 4
+_DROP: Final = 5
+_UPGRADE: Final = 6
+_EXPECT: Final = 7
+_COOKIE: Final = 8
+_SET_COOKIE: Final = 9
+_SPECIAL: Final = {
     b"host": _HOST_HEADER,
     b"content-length": _LENGTH,
     b"transfer-encoding": _CODING,
@@ -61,15 +72,16 @@ _SPECIAL = {
     b"cookie": _COOKIE,
     b"set-cookie": _SET_COOKIE,
 }
-_kinds: dict[bytes, int] = {}
-_hosts: set[bytes] = set()
-_CACHE_SIZE = 4096
+_kinds: Final[dict[bytes, int]] = {}
+_hosts: Final[set[bytes]] = set()
+_CACHE_SIZE: Final = 4096
 
 
 class Request:
     """One request head, ready to be routed, edited and sent on."""
 
     __slots__ = (
+        "about",
         "cookies",
         "dropped",
         "expect",
@@ -109,6 +121,8 @@ class Request:
         """Cookie header lines, also in `lines`."""
         self.source = ""
         """The client's address, set by the session; rules ask for it."""
+        self.about: Any = None
+        """The transaction, set by the session where rules ask for more; opaque here."""
 
     def header(self, name: bytes) -> list[bytes]:
         """The values of every line named `name` (lower case), hop-by-hop ones included."""
@@ -271,7 +285,7 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     if len(parts) != 3:
         raise BadMessage(400, "request line is not 'method target version'")
     method, target, version = parts
-    if method not in _METHODS:
+    if method not in METHODS:
         if TOKEN.fullmatch(method) is None:
             raise BadMessage(400, "invalid character in the method")
         if method == b"CONNECT" and target[:1] == b"/":
@@ -282,7 +296,7 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
         number = 10
     else:
         raise BadMessage(505 if re.fullmatch(rb"HTTP/[0-9]\.[0-9]", version) else 400, "unsupported version")
-    if not target or target.translate(None, _LENIENT_TARGET):
+    if not target or target.translate(None, LENIENT_TARGET):
         raise BadMessage(400, "invalid character in the target")
     return method, target, number
 

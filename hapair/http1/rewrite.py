@@ -1,14 +1,24 @@
-"""Small edits of heads: cookies and X-Forwarded-For.  A line is replaced or dropped, never a head rebuilt."""
+"""Small edits of heads: cookies, and headers that tell of the client.
+
+A line is replaced or dropped, never a head rebuilt.
+"""
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from hapair.config.model import Forwarded
 
 if TYPE_CHECKING:
-    from hapair.config.model import Cookie, ForwardFor
+    from hapair.config.model import Backend as BackendConfig
+    from hapair.config.model import Cookie, ForwardFor, OriginalTo
+    from hapair.config.model import Frontend as FrontendConfig
+    from hapair.http1.head import Request
 
-_MAX_REMEMBERED = 4096
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_MAX_REMEMBERED: Final = 4096
 
 
 def cookie_value(lines: list[bytes], name: bytes) -> bytes | None:
@@ -50,8 +60,8 @@ def set_cookie_line(cookie: Cookie, value: bytes | None) -> bytes:
     return line
 
 
-class ForwardedFor:
-    """Makes the X-Forwarded-For line for a client (HAProxy's `option forwardfor`).
+class AddressHeader:
+    """Makes a line with the client's address (HAProxy's `option forwardfor`), or with ours (`originalto`).
 
     In force when the frontend or the backend sets it; the backend's header name
     wins; `if-none` holds only when every side that sets it says so.
@@ -59,34 +69,113 @@ class ForwardedFor:
 
     __slots__ = ("_exceptions", "_header", "_lines", "if_none", "name")
 
-    def __init__(self, frontend: ForwardFor | None, backend: ForwardFor | None) -> None:
-        sides = [side for side in (backend, frontend) if side is not None]
+    def __init__(self, sides: list[ForwardFor] | list[OriginalTo], *, if_none: bool) -> None:
         self._header = sides[0].header.encode()
         self.name = self._header.lower()
-        self.if_none = all(side.if_none for side in sides)
+        self.if_none = if_none
         self._exceptions = [network for side in sides for network in side.exceptions]
         self._lines: dict[str, bytes | None] = {}
 
-    def line(self, source: str) -> bytes | None:
-        """The header line for a client address; None when it is excepted or has none (a unix socket)."""
+    def line(self, host: str) -> bytes | None:
+        """The header line for an address; None when it is excepted or is none (a unix socket)."""
         try:
-            return self._lines[source]
+            return self._lines[host]
         except KeyError:
             pass
         try:
-            address = ip_address(source)
+            address = ip_address(host)
         except ValueError:
             line = None
         else:
             excepted = any(
                 network.version == address.version and address in network for network in self._exceptions
             )
-            line = None if excepted else self._header + b": " + source.encode()
+            line = None if excepted else self._header + b": " + host.encode()
         if len(self._lines) < _MAX_REMEMBERED:
-            self._lines[source] = line
+            self._lines[host] = line
         return line
 
 
-def forwarded_for(frontend: ForwardFor | None, backend: ForwardFor | None) -> ForwardedFor | None:
+def forwarded_for(frontend: ForwardFor | None, backend: ForwardFor | None) -> AddressHeader | None:
     """The rule for one frontend and backend together, if either has one."""
-    return ForwardedFor(frontend, backend) if frontend is not None or backend is not None else None
+    sides = [side for side in (backend, frontend) if side is not None]
+    return AddressHeader(sides, if_none=all(side.if_none for side in sides)) if sides else None
+
+
+def original_to(frontend: OriginalTo | None, backend: OriginalTo | None) -> AddressHeader | None:
+    """The same for the address that the client connected to."""
+    sides = [side for side in (backend, frontend) if side is not None]
+    return AddressHeader(sides, if_none=False) if sides else None
+
+
+def forwarded_line(
+    tells: tuple[Forwarded, ...], source: str, port: int, local: str, local_port: int, host: bytes | None
+) -> bytes:
+    """A Forwarded line (RFC 7239), its parts in the order in which HAProxy writes them.
+
+    Who has no address (a unix socket) is `unknown` (section 6.2).
+    """
+    parts = []
+    if Forwarded.PROTO in tells:
+        parts.append(b"proto=http")
+    if Forwarded.HOST in tells and host:
+        parts.append(b"host=" + (host if _TOKEN.fullmatch(host) else b'"' + host + b'"'))
+    for name, key, key_port, address, number in (
+        (b"by", Forwarded.BY, Forwarded.BY_PORT, local, local_port),
+        (b"for", Forwarded.FOR, Forwarded.FOR_PORT, source, port),
+    ):
+        if key in tells:
+            parts.append(name + b"=" + _node(address, number if key_port in tells else 0))
+    return b"Forwarded: " + b";".join(parts)
+
+
+def _node(address: str, port: int) -> bytes:
+    """A node (section 6): what holds a colon is quoted, and IPv6 in brackets too."""
+    try:
+        six = ip_address(address.partition("%")[0]).version == 6
+    except ValueError:
+        return b"unknown"
+    text = f"[{address}]" if six else address
+    if port:
+        text += f":{port}"
+    return f'"{text}"'.encode() if ":" in text else text.encode()
+
+
+class Marks:
+    """The headers by which a server learns of the connection: the rules of one frontend with one backend."""
+
+    __slots__ = ("_for", "_forwarded", "_to")
+
+    def __init__(
+        self,
+        forwardfor: AddressHeader | None,
+        originalto: AddressHeader | None,
+        forwarded: tuple[Forwarded, ...],
+    ) -> None:
+        self._for = forwardfor
+        self._to = originalto
+        self._forwarded = forwarded
+
+    def add(self, request: Request, source: str, port: int, local: str, local_port: int) -> None:
+        """Append the lines to the head of `request`."""
+        lines = request.lines
+        rule = self._for
+        if rule is not None:
+            line = rule.line(source)
+            if line is not None and not (rule.if_none and request.sends(rule.name)):
+                lines.append(line)
+        if self._to is not None:
+            line = self._to.line(local)
+            if line is not None:
+                lines.append(line)
+        if self._forwarded:
+            lines.append(forwarded_line(self._forwarded, source, port, local, local_port, request.host))
+
+
+def marks(frontend: FrontendConfig, backend: BackendConfig) -> Marks | None:
+    """What a frontend and a backend together ask for, if anything."""
+    forwardfor = forwarded_for(frontend.forwardfor, backend.forwardfor)
+    originalto = original_to(frontend.originalto, backend.originalto)
+    if forwardfor is None and originalto is None and not backend.forwarded:
+        return None
+    return Marks(forwardfor, originalto, backend.forwarded)

@@ -6,7 +6,6 @@ nothing; scapy reads the IP header of what is left.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
@@ -17,28 +16,25 @@ from ipaddress import IPv4Address, IPv6Address
 import trio
 
 from hapair.errors import KernelError
+from hapair.kernel.packet_filter import JUMP_IF_EQUAL, LINK_PROTOCOL, LOAD_BYTE, LOAD_HALF, RETURN, attach
 from hapair.vrrp.sighting import PROTOCOL, Captured
 
 _ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
-_SO_ATTACH_FILTER = 26
 _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_ALLMULTI = 263, 1, 2
-_LOAD_BYTE, _LOAD_HALF, _JUMP_IF_EQUAL, _RETURN = 0x30, 0x28, 0x15, 0x06
-_LINK_PROTOCOL = 0xFFFFF000
-"""SKF_AD_OFF + SKF_AD_PROTOCOL: the frame's Ethernet type, whatever the header looks like."""
 _LARGEST = 1 << 16
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
 
 # A packet socket of type SOCK_DGRAM starts at the IP header: protocol at 9, next header at 6.
 _PROGRAM = (
-    (_LOAD_HALF, 0, 0, _LINK_PROTOCOL),
-    (_JUMP_IF_EQUAL, 0, 2, _ETH_P_IP),
-    (_LOAD_BYTE, 0, 0, 9),
-    (_JUMP_IF_EQUAL, 3, 4, PROTOCOL),
-    (_JUMP_IF_EQUAL, 0, 3, _ETH_P_IPV6),
-    (_LOAD_BYTE, 0, 0, 6),
-    (_JUMP_IF_EQUAL, 0, 1, PROTOCOL),
-    (_RETURN, 0, 0, _LARGEST),
-    (_RETURN, 0, 0, 0),
+    (LOAD_HALF, 0, 0, LINK_PROTOCOL),
+    (JUMP_IF_EQUAL, 0, 2, _ETH_P_IP),
+    (LOAD_BYTE, 0, 0, 9),
+    (JUMP_IF_EQUAL, 3, 4, PROTOCOL),
+    (JUMP_IF_EQUAL, 0, 3, _ETH_P_IPV6),
+    (LOAD_BYTE, 0, 0, 6),
+    (JUMP_IF_EQUAL, 0, 1, PROTOCOL),
+    (RETURN, 0, 0, _LARGEST),
+    (RETURN, 0, 0, 0),
 )
 
 
@@ -60,7 +56,7 @@ class Capture:
         except OSError as error:
             raise KernelError(f"watch {interface}", error.errno or 0, error.strerror or "") from error
         try:
-            _attach(self._socket)
+            attach(self._socket, _PROGRAM)
             membership = struct.pack("=iHH8s", index, _PACKET_MR_ALLMULTI, 0, bytes(8))
             self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
             self._socket.bind((interface, _ETH_P_ALL))
@@ -119,10 +115,3 @@ def dissect(datagram: bytes, *, at: float, mac: str = "", outgoing: bool = False
         source, destination, ttl = IPv6Address(ip.src), IPv6Address(ip.dst), ip.hlim
         payload = datagram[_IPV6_HEADER : _IPV6_HEADER + ip.plen]
     return Captured(at, mac, outgoing, source, destination, ttl, payload)
-
-
-def _attach(sock: socket.socket) -> None:
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _PROGRAM)
-    buffer = ctypes.create_string_buffer(code)  # the kernel copies it during the call
-    program = struct.pack("@HP", len(_PROGRAM), ctypes.addressof(buffer))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

@@ -15,11 +15,11 @@ from math import inf
 
 import trio
 
-from hapair.config.model import IPAddress, IPInterface, VirtualRoute, VirtualRule, VrrpInstance
+from hapair.config.model import IPAddress, IPInterface, Vip, VirtualRoute, VirtualRule, VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.ports import AddressListener, AddressSeenListener, LinkListener, Placed
+from hapair.kernel.ports import AddressListener, AddressSeenListener, ClaimListener, LinkListener, Placed
 from hapair.vrrp import routes, wire
-from hapair.vrrp.guard import Plan
+from hapair.vrrp.guard import Plan, delete_address
 
 
 class FakeLink:
@@ -54,7 +54,7 @@ class FakeLink:
 
     def address_lost(self, address: IPInterface) -> None:
         for _, on_address_lost, _ in tuple(self._listeners):
-            on_address_lost(address)
+            on_address_lost(self.index, address)
 
     def address_seen(self, index: int, address: IPInterface) -> None:
         for _, _, on_address_seen in tuple(self._listeners):
@@ -71,18 +71,34 @@ class FakeAddresses:
         """Errno for every `add` of an address."""
         self._elsewhere: set[Placed] = set()
 
-    async def add(self, vip: IPInterface, lifetime: int | None) -> None:
+        self.prepared = False
+
+    async def prepare(self) -> None:
         await trio.lowlevel.checkpoint()
-        code = self.refuse.get(vip) if self._link.exists else errno.ENODEV
+        self.prepared = True
+
+    async def dismiss(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.prepared = False
+
+    def index_of(self, _vip: Vip) -> int:
+        return self._link.index
+
+    def deletions(self, vips: tuple[Vip, ...]) -> tuple[bytes, ...]:
+        return tuple(delete_address(self._link.index, vip) for vip in vips)
+
+    async def add(self, vip: Vip, lifetime: int | None) -> None:
+        await trio.lowlevel.checkpoint()
+        code = self.refuse.get(vip.address) if self._link.exists else errno.ENODEV
         if code:
             raise KernelError(f"add {vip} to {self._link.name}", code, os.strerror(code))
-        self._expiry[vip] = inf if lifetime is None else trio.current_time() + lifetime
-        self._link.address_seen(self._link.index, vip)
+        self._expiry[vip.address] = inf if lifetime is None else trio.current_time() + lifetime
+        self._link.address_seen(self._link.index, vip.address)
 
-    async def remove(self, vip: IPInterface) -> None:
+    async def remove(self, vip: Vip) -> None:
         await trio.lowlevel.checkpoint()
-        if vip in self.now() and self._expiry.pop(vip, None) is not None:
-            self._link.address_lost(vip)
+        if vip.address in self.now() and self._expiry.pop(vip.address, None) is not None:
+            self._link.address_lost(vip.address)
 
     async def present(self) -> frozenset[IPInterface]:
         await trio.lowlevel.checkpoint()
@@ -95,7 +111,7 @@ class FakeAddresses:
 
     async def remove_misplaced(self, placed: Placed) -> None:
         if placed.index == self._link.index:
-            await self.remove(placed.address)
+            await self.remove(Vip(placed.address))
         else:
             await trio.lowlevel.checkpoint()
             self._elsewhere.discard(placed)
@@ -209,9 +225,32 @@ class FakeAnnouncer:
     def __init__(self) -> None:
         self.announced: list[tuple[float, tuple[IPAddress, ...], int]] = []
 
-    async def announce(self, addresses: tuple[IPAddress, ...], count: int) -> None:
+    async def announce(self, vips: tuple[Vip, ...], count: int) -> None:
         await trio.lowlevel.checkpoint()
-        self.announced.append((trio.current_time(), addresses, count))
+        self.announced.append((trio.current_time(), tuple(vip.ip for vip in vips), count))
+
+
+class FakeClaims:
+    """What another station claims is what a test says."""
+
+    def __init__(self) -> None:
+        self._heard: ClaimListener | None = None
+        self._watched: frozenset[IPAddress] = frozenset()
+
+    def watch(self, vips: tuple[Vip, ...], heard: ClaimListener) -> None:
+        self._heard, self._watched = heard, frozenset(vip.ip for vip in vips)
+
+    def forget(self) -> None:
+        self._heard, self._watched = None, frozenset()
+
+    @property
+    def watched(self) -> frozenset[IPAddress]:
+        return self._watched
+
+    def claim(self, address: IPAddress, mac: str) -> None:
+        """Let somebody say that `address` is at `mac`; nobody hears it unless it is watched."""
+        if self._heard is not None and address in self._watched:
+            self._heard(address, mac)
 
 
 class FakeGuard:

@@ -2,8 +2,9 @@
 
 `protect` and `release` only write to the pipe, `strikes` only reads from it: they
 are plain calls, cheap enough (a microsecond) to be made before everything that
-only a MASTER may do.  A killed guard is replaced and given all plans again; until
-then the lifetimes of the addresses are the only net.
+only a MASTER may do.  A guard that is killed, or answers no heartbeats, is replaced
+and its successor given all plans again; until then the lifetimes of the addresses
+are the only net.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import logging
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,21 +30,29 @@ HEARTBEATS_PER_TIMEOUT = 4
 START_TIMEOUT = 10.0
 END_TIMEOUT = 2.0
 RESPAWN_PAUSE = 1.0
+ANSWER_TIMEOUT = 1.5
 """Seconds, each, except the heartbeats."""
 
 _PIPE_BUFFER = 1 << 20
+
+Lifelines = Sequence[tuple[int, int]]
+"""Descriptors for each worker: the leash by which it is told, and its pidfd."""
 
 
 class GuardProcess:
     """One guard for all instances of a node (`kernel.ports.Guard`)."""
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: float, lifelines: Callable[[], Lifelines] = tuple) -> None:
+        """With workers, they serve on until somebody else is heard to be MASTER (guard_child.py: relief)."""
+        self.timeout = timeout
+        self._lifelines = lifelines
         self._plans: dict[str, Plan] = {}
         self._strikes = 0
         self._process: trio.Process | None = None
         self._pipe: socket.socket | None = None
         self._broken = False
+        self._unanswered = 0
+        """Heartbeats since the guard was heard.  Counted, not timed: we may have been frozen ourselves."""
 
     @property
     def pid(self) -> int | None:
@@ -70,6 +81,8 @@ class GuardProcess:
             if message == guard_child.STRUCK:
                 self._strikes += 1
                 self._plans.clear()  # as the guard has
+            elif message == guard_child.ALIVE:
+                self._unanswered = 0
             elif not message:
                 self._broken = True
                 break
@@ -81,6 +94,8 @@ class GuardProcess:
         Raises:
             KernelError: the first guard cannot be started; a later one is tried again and again.
         """
+        interval = self.timeout / HEARTBEATS_PER_TIMEOUT
+        patience = max(2, ceil(ANSWER_TIMEOUT / interval))
         try:
             await self._start()
             task_status.started()
@@ -89,22 +104,33 @@ class GuardProcess:
                     await self._replace()
                     continue
                 self._send(guard_child.HEARTBEAT)
-                await trio.sleep(self._timeout / HEARTBEATS_PER_TIMEOUT)
+                self._unanswered += 1
+                await trio.sleep(interval)
                 self.strikes()  # notices a guard that is gone, too
+                if self._unanswered > patience:
+                    log.warning("the guard is alive, and answers nothing")
+                    self._broken = True
         finally:
-            # At end of file the guard plays what is still protected, and ends.
+            # The guard plays what is still protected, at once: we are about to end our workers.
+            self._send(guard_child.END)
             self._close_pipe()
             with trio.move_on_after(END_TIMEOUT, shield=True):
                 await self._reap()
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-I", "-S", str(Path(guard_child.__file__)), str(self._timeout)]
+        lines = self._lifelines()
+        command = [sys.executable, "-I", "-S", str(Path(guard_child.__file__)), str(self.timeout)]
+        command += [f"{leash}:{pidfd}" for leash, pidfd in lines]
         try:
             with theirs:
                 # A session of its own: a signal to our process group must not take both.
                 self._process = await trio.lowlevel.open_process(
-                    command, stdin=theirs, stdout=subprocess.DEVNULL, start_new_session=True
+                    command,
+                    stdin=theirs,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                    pass_fds=[descriptor for line in lines for descriptor in line],
                 )
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_BUFFER)
@@ -120,7 +146,7 @@ class GuardProcess:
         if not ready:
             ours.close()
             raise KernelError("start the guard", 0, "it ended at once")
-        self._pipe, self._broken = ours, False
+        self._pipe, self._broken, self._unanswered = ours, False, 0
         for name, plan in self._plans.items():
             self._send(plan_message(name, plan))
 
@@ -168,6 +194,11 @@ class GuardProcess:
 def plan_message(name: str, plan: Plan) -> bytes:
     records = [(guard_child.NETLINK, request) for request in plan.requests]
     records += [(guard_child.PACKET, packet) for packet in plan.packets]
+    if plan.relief:
+        addresses = " ".join(map(str, plan.addresses)).encode()
+        records.append(
+            (guard_child.RELIEF, guard_child.MILLISECONDS.pack(round(plan.relief * 1000)) + addresses)
+        )
     return b"".join(
         (
             guard_child.PLAN,

@@ -62,9 +62,9 @@ class Link:
             self.up = False
             self._tell(False)
 
-    def address_lost(self, address: IPInterface) -> None:
+    def address_lost(self, index: int, address: IPInterface) -> None:
         for _, on_address_lost, _ in tuple(self._listeners):
-            on_address_lost(address)
+            on_address_lost(index, address)
 
     def address_seen(self, index: int, address: IPInterface) -> None:
         for _, _, on_address_seen in tuple(self._listeners):
@@ -148,8 +148,7 @@ class Links:
                         link.gone()
             case rtnetlink.AddressGone(index=index, address=address):
                 for link in self._links.values():
-                    if link.index == index:
-                        link.address_lost(address)
+                    link.address_lost(index, address)
             case rtnetlink.AddressSeen(index=index, address=address):
                 for link in self._links.values():
                     link.address_seen(index, address)

@@ -20,9 +20,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 import trio
 
-from hapair.config.model import IPAddress
+from hapair.config.model import IPAddress, Vip
 from hapair.errors import KernelError
-from hapair.kernel.ports import Link
+from hapair.kernel.ports import Link, LinkOf
 
 log = logging.getLogger("hapair.kernel")
 
@@ -75,11 +75,17 @@ def unsolicited_advertisement(mac: bytes, address: IPv6Address) -> bytes:
     return _ALL_NODES_MAC + mac + _ETHERTYPE_IPV6 + header + message
 
 
+def _frame(mac: bytes, address: IPAddress) -> bytes:
+    if isinstance(address, IPv4Address):
+        return gratuitous_arp(mac, address)
+    return unsolicited_advertisement(mac, address)
+
+
 class NeighbourAnnouncer:
     """`kernel.ports.Announcer` on a packet socket."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, link: Link, link_of: LinkOf | None = None) -> None:
+        self._link_of = link_of or (lambda _: link)
         _template(link.mac or _NO_MAC)  # now, not when we become MASTER
         try:
             # Protocol 0: a socket that only sends.
@@ -87,25 +93,24 @@ class NeighbourAnnouncer:
         except OSError as error:
             raise KernelError("open a packet socket", error.errno or 0, error.strerror or "") from error
 
-    async def announce(self, addresses: tuple[IPAddress, ...], count: int) -> None:
+    async def announce(self, vips: tuple[Vip, ...], count: int) -> None:
         """Say it `count` times for each address; a link that is down loses it."""
         await trio.lowlevel.checkpoint()
-        if len(self._link.mac) != len(_NO_MAC):
-            return  # no Ethernet, no neighbours to tell
-        try:
-            for _ in range(count):
-                for address in addresses:
-                    frame = (
-                        gratuitous_arp(self._link.mac, address)
-                        if isinstance(address, IPv4Address)
-                        else unsolicited_advertisement(self._link.mac, address)
-                    )
-                    self._socket.sendto(frame, (self._link.name, 0))
-        except OSError as error:
-            if error.errno not in _LINK_TROUBLE:
-                doing = f"announce addresses on {self._link.name}"
-                raise KernelError(doing, error.errno or 0, error.strerror or "") from error
-            log.warning("%s: an announcement was lost: %s", self._link.name, error.strerror)
+        troubles: dict[str, OSError] = {}
+        for _ in range(count):
+            for vip in vips:
+                link = self._link_of(vip)
+                if len(link.mac) != len(_NO_MAC) or link.name in troubles:
+                    continue  # no Ethernet, no neighbours to tell
+                try:
+                    self._socket.sendto(_frame(link.mac, vip.ip), (link.name, 0))
+                except OSError as error:
+                    if error.errno not in _LINK_TROUBLE:
+                        doing = f"announce addresses on {link.name}"
+                        raise KernelError(doing, error.errno or 0, error.strerror or "") from error
+                    troubles[link.name] = error
+        for name, trouble in troubles.items():
+            log.warning("%s: an announcement was lost: %s", name, trouble.strerror)
 
     def close(self) -> None:
         self._socket.close()

@@ -1,11 +1,11 @@
-"""The VIPs of one interface, by pyroute2 (`kernel.ports.Addresses`).
+"""The VIPs of one router, by pyroute2 (`kernel.ports.Addresses`).
 
 pyroute2's synchronous calls take 0.2 to 0.6 ms: they are made in the loop, one
 address at a time with a checkpoint between, because a trip through a thread costs
 as much and would wait for a place in a busy loop just when the VIP must go.
 
-Addresses are added as keepalived adds them, scope global with
-their subnet route, and with a lifetime after which the kernel drops them by itself.
+Addresses are added as keepalived adds them, with their subnet route and scope global
+unless told otherwise, and with a lifetime after which the kernel drops them by itself.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from typing import Any
 
 import trio
 
-from hapair.config.model import IPAddress, IPInterface
+from hapair.config.model import IPAddress, IPInterface, Scope, Vip
 from hapair.errors import KernelError
-from hapair.kernel.ports import Link, Placed
+from hapair.kernel.ports import Link, LinkOf, Placed
+from hapair.vrrp.guard import delete_address
 
 _FOREVER = 0xFFFFFFFF
 _FAMILIES = {4: 2, 6: 10}
 """AF_INET, AF_INET6."""
 _IFA_F_NODAD = 0x02
+_SCOPES = {Scope.GLOBAL: 0, Scope.SITE: 200, Scope.LINK: 253, Scope.HOST: 254}
 
 
 @contextmanager
@@ -40,29 +42,50 @@ def route_socket() -> Iterator[Any]:
 
 
 class NetlinkAddresses:
-    def __init__(self, route: Any, link: Link) -> None:
+    """`link` is the router's own interface; without `link_of` all VIPs belong there."""
+
+    def __init__(self, route: Any, link: Link, link_of: LinkOf | None = None) -> None:
         self._route = route
         self._link = link
+        self._link_of = link_of or (lambda _: link)
 
-    async def add(self, vip: IPInterface, lifetime: int | None) -> None:
-        """Put `vip` on the interface or renew its lifetime.
+    async def prepare(self) -> None:
+        """Nothing: an interface of the operator's is his business."""
+
+    async def dismiss(self) -> None:
+        """Nothing."""
+
+    def index_of(self, vip: Vip) -> int:
+        """Of the interface where `vip` belongs; 0 while there is none."""
+        return self._link_of(vip).index
+
+    def deletions(self, vips: tuple[Vip, ...]) -> tuple[bytes, ...]:
+        """The netlink requests that take `vips` off, for the guard."""
+        return tuple(delete_address(index, vip) for vip in vips if (index := self.index_of(vip)))
+
+    async def add(self, vip: Vip, lifetime: int | None) -> None:
+        """Put `vip` on its interface or renew its lifetime.
 
         Raises:
             KernelError: ENODEV when the interface has vanished; whatever else the kernel says.
         """
         await trio.lowlevel.checkpoint()
         seconds = _FOREVER if lifetime is None else lifetime
-        with _translated(f"add {vip} to {self._link.name}"):
+        with translated(f"add {vip} to {self._link_of(vip).name}"):
             if vip.version == 4:
-                self._change("replace", vip, preferred_lft=seconds, valid_lft=seconds)
+                more: dict[str, Any] = {"label": vip.label} if vip.label else {}
+                more["scope"] = _scope(vip)
+                self._change("replace", vip, preferred_lft=seconds, valid_lft=seconds, **more)
             else:
                 # Usable at once, and never the source of what this node itself begins; as keepalived does.
                 self._change("replace", vip, flags=_IFA_F_NODAD, preferred_lft=0, valid_lft=seconds)
 
-    async def remove(self, vip: IPInterface) -> None:
+    async def remove(self, vip: Vip) -> None:
         """Take `vip` off; nothing happens when it, or the interface, is not there."""
         await trio.lowlevel.checkpoint()
-        with _translated(f"remove {vip} from {self._link.name}", fine=(errno.EADDRNOTAVAIL, errno.ENODEV)):
+        with translated(
+            f"remove {vip} from {self._link_of(vip).name}", fine=(errno.EADDRNOTAVAIL, errno.ENODEV)
+        ):
             self._change("del", vip)
 
     async def present(self) -> frozenset[IPInterface]:
@@ -73,7 +96,7 @@ class NetlinkAddresses:
     async def everywhere(self, addresses: frozenset[IPAddress]) -> list[Placed]:
         """Where these are now: on any interface, with any prefix."""
         await trio.lowlevel.checkpoint()
-        with _translated("list all addresses"):
+        with translated("list all addresses"):
             messages = [
                 message
                 for family in {_FAMILIES[address.version] for address in addresses}
@@ -89,7 +112,7 @@ class NetlinkAddresses:
         """Take it off; nothing happens when it, or the interface, is not there."""
         await trio.lowlevel.checkpoint()
         doing = f"remove {placed.address} from {placed.ifname}"
-        with _translated(doing, fine=(errno.EADDRNOTAVAIL, errno.ENODEV)):
+        with translated(doing, fine=(errno.EADDRNOTAVAIL, errno.ENODEV)):
             self._route.addr(
                 "del",
                 index=placed.index,
@@ -98,7 +121,7 @@ class NetlinkAddresses:
                 family=_FAMILIES[placed.address.version],
             )
 
-    def first(self, family: int, *, besides: tuple[IPInterface, ...]) -> IPAddress | None:
+    def first(self, family: int, *, besides: tuple[Vip, ...]) -> IPAddress | None:
         """Return the interface's first address that is not one of `besides`: the source of adverts.
 
         `family` is 4, or 6: then it is link-local (RFC 9568 section 5.1.2.1).
@@ -115,11 +138,25 @@ class NetlinkAddresses:
             None,
         )
 
+    def check_scopes(self, vips: tuple[Vip, ...]) -> None:
+        """Linux has one scope for all addresses of a subnet: better to hear of it now than in a failover.
+
+        Raises:
+            KernelError: EINVAL, as the kernel would say.
+        """
+        for vip in vips:
+            index = self.index_of(vip)
+            if vip.version == 4 and index:
+                for message in self._route.get_addr(index=index, family=_FAMILIES[4]):
+                    if interface_of(message).network == vip.network and message["scope"] != _scope(vip):
+                        doing = f"add {vip} with scope {vip.scope.value if vip.scope else 'global'}"
+                        raise KernelError(doing, errno.EINVAL, f"{interface_of(message)} has another")
+
     def _all(self) -> list[IPInterface]:
         if not self._link.index:
             return []
         try:
-            with _translated(f"list the addresses of {self._link.name}"):
+            with translated(f"list the addresses of {self._link.name}"):
                 return [
                     interface_of(message)
                     for family in _FAMILIES.values()
@@ -130,17 +167,22 @@ class NetlinkAddresses:
                 return []
             raise
 
-    def _change(self, verb: str, vip: IPInterface, **more: int) -> None:
-        if not self._link.index:
+    def _change(self, verb: str, vip: Vip, **more: Any) -> None:
+        index = self.index_of(vip)
+        if not index:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         self._route.addr(
             verb,
-            index=self._link.index,
+            index=index,
             address=str(vip.ip),
             prefixlen=vip.network.prefixlen,
             family=_FAMILIES[vip.version],
             **more,
         )
+
+
+def _scope(vip: Vip) -> int:
+    return _SCOPES[vip.scope or Scope.GLOBAL]
 
 
 def _name_of(index: int) -> str:
@@ -157,7 +199,7 @@ def interface_of(message: Any) -> IPInterface:
 
 
 @contextmanager
-def _translated(doing: str, fine: tuple[int, ...] = ()) -> Iterator[None]:
+def translated(doing: str, fine: tuple[int, ...] = ()) -> Iterator[None]:
     """Turn the errors of pyroute2 and of its sockets into KernelError, except those that are `fine`."""
     from pyroute2 import NetlinkError
 

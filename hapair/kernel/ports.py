@@ -11,7 +11,7 @@ from typing import Protocol
 
 import attrs
 
-from hapair.config.model import IPAddress, IPInterface, VrrpInstance
+from hapair.config.model import IPAddress, IPInterface, Vip, VrrpInstance
 from hapair.vrrp.guard import Plan
 from hapair.vrrp.wire import Packet
 
@@ -27,10 +27,20 @@ class Placed:
 
 
 class Addresses(Protocol):
-    """The VIPs of one interface."""
+    """The VIPs of one router, each on its interface."""
 
-    async def add(self, vip: IPInterface, lifetime: int | None) -> None:
-        """Put `vip` on the interface; the kernel drops it after `lifetime` seconds unless refreshed.
+    async def prepare(self) -> None:
+        """Make ready what they are put on: before the first is added, and again before each renewal.
+
+        Raises:
+            KernelError: ENODEV when the router's interface has vanished.
+        """
+
+    async def dismiss(self) -> None:
+        """The last one is gone: undo what `prepare` did."""
+
+    async def add(self, vip: Vip, lifetime: int | None) -> None:
+        """Put `vip` on its interface; the kernel drops it after `lifetime` seconds unless refreshed.
 
         Adding what is there refreshes its lifetime.
 
@@ -38,11 +48,17 @@ class Addresses(Protocol):
             KernelError: it cannot be added.
         """
 
-    async def remove(self, vip: IPInterface) -> None:
+    async def remove(self, vip: Vip) -> None:
         """Take `vip` off; nothing happens when it is not there."""
 
+    def index_of(self, vip: Vip) -> int:
+        """Of the interface where `vip` belongs; 0 while there is none."""
+
+    def deletions(self, vips: tuple[Vip, ...]) -> tuple[bytes, ...]:
+        """The netlink requests that take `vips` off and dismiss what they were on, for the guard."""
+
     async def present(self) -> frozenset[IPInterface]:
-        """Every address on the interface now."""
+        """Every address on the router's interface now."""
 
     async def everywhere(self, addresses: frozenset[IPAddress]) -> list[Placed]:
         """Where these are now: on any interface, with any prefix."""
@@ -84,8 +100,22 @@ class Segment(Protocol):
 class Announcer(Protocol):
     """Tells the neighbours where an address lives now."""
 
-    async def announce(self, addresses: tuple[IPAddress, ...], count: int) -> None:
+    async def announce(self, vips: tuple[Vip, ...], count: int) -> None:
         """Send `count` gratuitous ARPs, or unsolicited neighbour advertisements, for each address."""
+
+
+ClaimListener = Callable[[IPAddress, str], None]
+"""Called with a VIP and the MAC of another station that says to have it."""
+
+
+class Claims(Protocol):
+    """Hears who else claims our VIPs.  Plain calls: they cannot fail or wait."""
+
+    def watch(self, vips: tuple[Vip, ...], heard: ClaimListener) -> None:
+        """Tell who claims one of these from now on, instead of those before."""
+
+    def forget(self) -> None:
+        """Hear nothing any more."""
 
 
 class Gate(Protocol):
@@ -115,12 +145,11 @@ LinkListener = Callable[[bool], None]
 """Called with True when the interface can carry traffic (again) or got another link-layer
 address, False when it is down or gone."""
 
-AddressListener = Callable[[IPInterface], None]
-"""Called with an address that was taken off the interface, by whomever."""
-
+AddressListener = Callable[[int, IPInterface], None]
+"""Called with the index of any interface, not only this one, and an address that was taken off it."""
 
 AddressSeenListener = Callable[[int, IPInterface], None]
-"""Called with the index of any interface, not only this one, and an address that was put there or renewed."""
+"""Called with the index of any interface, and an address that was put there or renewed."""
 
 
 class Link(Protocol):
@@ -147,3 +176,7 @@ class Link(Protocol):
         on_address_seen: AddressSeenListener = ...,
     ) -> Callable[[], None]:
         """Call the listeners from now on; returns the call that ends it."""
+
+
+LinkOf = Callable[[Vip], Link]
+"""Where a VIP belongs."""

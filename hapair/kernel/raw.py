@@ -21,6 +21,7 @@ from hapair.config.model import IPAddress
 from hapair.errors import KernelError
 from hapair.kernel.ports import Link
 from hapair.vrrp import wire
+from hapair.vrrp.vmac import advert_frame
 
 log = logging.getLogger("hapair.kernel")
 
@@ -84,13 +85,15 @@ def from_ancillary(
 class RawSegment:
     """`multicast`: join the VRRP group.  Otherwise what comes for our own addresses is heard.
 
-    The family is that of `source`.
+    The family is that of `source`.  With a `mac` what goes to the group comes from there, in
+    frames of our own: so it does while there is no interface with that MAC.
     """
 
-    def __init__(self, link: Link, source: IPAddress, *, multicast: bool) -> None:
+    def __init__(self, link: Link, source: IPAddress, *, multicast: bool, mac: bytes | None = None) -> None:
         self._link = link
         self._source = source
         self._multicast = multicast
+        self._mac = mac
         self._joined = 0
         """Index of the interface that the socket belongs to; 0 for none."""
         self._trouble = 0
@@ -109,6 +112,10 @@ class RawSegment:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        self._frames: socket.socket | None = None
+        if mac is not None:
+            # Protocol 0: a socket that only sends.
+            self._frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         self._join()
 
     async def send(self, payloads: Mapping[IPAddress, bytes]) -> None:
@@ -116,13 +123,19 @@ class RawSegment:
         await trio.lowlevel.checkpoint()
         self._join()
         for destination, payload in payloads.items():
-            packet = wire.ip_packet(self._source, destination, payload)
             try:
-                self._socket.sendto(packet, self._to(destination))
+                self._send(destination, payload)
             except OSError as error:
                 self._lost(error, destination)
             else:
                 self._trouble = 0
+
+    def _send(self, destination: IPAddress, payload: bytes) -> None:
+        if self._frames is not None and self._mac is not None and destination.is_multicast:
+            frame = advert_frame(self._mac, self._source, payload)
+            self._frames.sendto(frame, (self._link.name, 0))
+        else:
+            self._socket.sendto(wire.ip_packet(self._source, destination, payload), self._to(destination))
 
     def receive_nowait(self) -> wire.Packet | None:
         """The next VRRP packet that is already here, if any."""
@@ -157,6 +170,8 @@ class RawSegment:
 
     def close(self) -> None:
         self._socket.close()
+        if self._frames is not None:
+            self._frames.close()
 
     def _join(self) -> None:
         """Belong to the interface that has our name now: it may have been recreated."""

@@ -43,10 +43,12 @@ def account(script_user: str | None, node_user: str | None) -> Account:
         except KeyError:
             continue
         if ours not in (0, found.pw_uid):
-            raise StartError(f"node.script_user: only root can run scripts as {candidate}")
+            raise StartError(f"only root can run scripts as {candidate}")
         groups = tuple(one.gr_gid for one in grp.getgrall() if candidate in one.gr_mem)
         return Account(found.pw_uid, found.pw_gid, groups)
-    raise StartError(f"node.script_user: there is no user {name or ' or '.join(DEFAULT_USERS)!r} here")
+    raise StartError(
+        f"no account to run scripts as: there is no user {name or ' or '.join(DEFAULT_USERS)!r} here"
+    )
 
 
 def unsafe(path: str, uid: int) -> str:

@@ -19,6 +19,7 @@ import attrs
 
 from hapair.config.model import Email, SyncGroup, VrrpInstance
 from hapair.vrrp.reports import (
+    AddressConflict,
     DuplicateMaster,
     DuplicateMasterGone,
     GuardStrike,
@@ -191,6 +192,14 @@ def record(happening: Report | ServerChange) -> dict[str, object]:
                 "instance": happening.instance,
                 "other": happening.other,
                 "seconds": round(happening.seconds, 3),
+            }
+        case AddressConflict():
+            return {
+                "event": "address_conflict",
+                "instance": happening.instance,
+                "address": happening.address,
+                "mac": happening.mac,
+                "times": happening.times,
             }
         case ServerChange():
             return {

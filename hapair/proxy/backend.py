@@ -8,128 +8,121 @@ weights, a full server queues only who must have it, one backup at a time.
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from hapair.balance.balancer import SCALE
 from hapair.balance.base import make
+from hapair.config.model import HttpReuse, Mode
+from hapair.proxy.queue import Queue
+from hapair.proxy.ruled import BackendRules
+from hapair.proxy.server import Server
+from hapair.tables.directory import NO_TABLES, Directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from hapair.balance.balancer import Balancer
     from hapair.config import model
+
+
+NO_REUSE: Final = 0
+ANY: Final = 1
+PROVEN: Final = 2
+"""Pooled connections that a request may be sent on; PROVEN ones have been reused before."""
+
+_RETRYABLE: Final = frozenset(
+    "conn-failure empty-response junk-response response-timeout 500 502 503 504".split()
+)
+_FIRST: Final = {
+    HttpReuse.NEVER: NO_REUSE,
+    HttpReuse.SAFE: NO_REUSE,
+    HttpReuse.AGGRESSIVE: PROVEN,
+    HttpReuse.ALWAYS: ANY,
+}
 
 
 class Waiter(Protocol):
     """A session that can wait in a queue."""
 
-    waiting_in: deque[Any] | None
+    waiting_in: Queue | None
+    ticket: int
+    """Which of the entries in `waiting_in` is its own."""
+    priority_class: int
+    """-2047..2047; the lowest is served first."""
+    due: float
+    """Seconds on the monotonic clock: its place among those of its class."""
     granted: Server | None
     server_queue: int
     backend_queue: int
-
-
-class Server:
-    """One server: what it is, whether it may be used, and what it carries now."""
-
-    __slots__ = (
-        "address",
-        "administrative",
-        "backend",
-        "backup",
-        "bytes_in",
-        "bytes_out",
-        "checked",
-        "connect_errors",
-        "cookie",
-        "current",
-        "highest",
-        "host",
-        "idle",
-        "index",
-        "initial_weight",
-        "maxconn",
-        "maxqueue",
-        "name",
-        "port",
-        "queue",
-        "redispatches",
-        "response_errors",
-        "retired",
-        "retries",
-        "total",
-        "up",
-        "weight",
-    )
-
-    def __init__(self, backend: Backend, index: int, config: model.Server, address: object) -> None:
-        self.backend = backend
-        self.index = index
-        self.name = config.name
-        self.host = config.host
-        self.port = config.port
-        self.address = address
-        """What `connect` takes; opaque here."""
-        self.weight = self.initial_weight = config.weight
-        self.backup = config.backup
-        self.maxconn = config.maxconn or inf
-        self.maxqueue = config.maxqueue or inf
-        self.cookie = config.cookie.encode() if config.cookie is not None else None
-        self.checked = config.check is not None
-        self.up = True
-        """What the health checks say; a server starts up (HAProxy's law)."""
-        self.administrative = "maint" if config.disabled else "ready"
-        """`ready`, `drain` or `maint`."""
-        self.current = 0
-        """Requests (HTTP) or connections (TCP) that hold a slot now."""
-        self.queue: deque[Any] = deque()
-        self.idle: list[Any] = []
-        """Connections without a request, the latest last; opaque here."""
-        self.retired = False
-        """A reload replaced it: what still runs on it is the last, and no connection is kept."""
-        self.total = 0
-        self.highest = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.connect_errors = 0
-        self.response_errors = 0
-        self.retries = 0
-        self.redispatches = 0
-
-    @property
-    def usable(self) -> bool:
-        """May it serve at all, if only persistent sessions?"""
-        return self.up and self.administrative != "maint"
-
-    @property
-    def eligible(self) -> bool:
-        """May the balancing send new sessions here?"""
-        return self.up and self.administrative == "ready" and self.weight > 0
+    balance_key: int
+    """The hash of what decides about its server, where the balancing asks for it."""
 
 
 class Backend:
     """The servers of one backend and the requests that wait for them."""
 
-    def __init__(self, config: model.Backend, addresses: dict[str, object], woken: list[Any]) -> None:
+    def __init__(
+        self,
+        config: model.Backend,
+        addresses: dict[str, object],
+        woken: list[Any],
+        chance: Callable[[int], int] = lambda _below: 0,
+        tables: Directory = NO_TABLES,
+    ) -> None:
         self.config = config
         self.name = config.name
         self.woken = woken
+        self.suspected: list[tuple[Server, str]] = []
+        """Servers with too many errors in a row, and the last of them; the caller empties it."""
         self.servers = [
             Server(self, i, server, addresses[server.name]) for i, server in enumerate(config.servers)
         ]
         self.by_name = {server.name: server for server in self.servers}
         self.by_cookie = {s.cookie: s for s in reversed(self.servers) if s.cookie is not None}
-        self.queue: deque[Any] = deque()
+        self.queue = Queue()
         self.queued = 0
         """Sessions waiting here and at the servers."""
+        self.httpclose = config.httpclose
+        self.server_close = config.http_server_close or config.httpclose
+        self.buffers = config.http_buffer_request
+        self.http = config.mode is Mode.HTTP
+        self.rules = BackendRules(config, tables)
+        events = _RETRYABLE if "all-retryable-errors" in config.retry_on else frozenset[str]()
+        events |= frozenset(config.retry_on) if self.http else frozenset({"conn-failure"})
+        self.retries_connect = "conn-failure" in events
+        """Is another attempt made when no connection could be?"""
+        self.retry_on = events - {"conn-failure", "none", "all-retryable-errors"}
+        """What a request that was sent is sent again after: events, and statuses."""
+        self.reuse_first = _FIRST[config.http_reuse]
+        """Which pooled connections the first request of a client may have; later ones may have any."""
         self.current = 0
         self.highest = 0
         self.total = 0
         self.last_refusal = ""
+        self.entry = -1
+        self.fullconn = config.fullconn or 1
+        """So many requests make every server's limit its `maxconn`."""
         self._limited = any(server.maxconn != inf for server in self.servers)
-        self.rotation = self._rotation()
-        """Servers that the balancing chooses among: backups only without any active, and only the first."""
-        self._balance = make(config.balance, self._weights())
+        self._dynamic = any(server.minconn != server.maxconn for server in self.servers)
+        self.warming = False
+        """Is a server still growing to its full?"""
+        self.rotation: set[Server] = set()
+        """Servers that the balancing chooses among: backups only without any active one."""
+        weights = [server.weight if server.eligible else 0 for server in self.servers]
+        backups = [weight * server.backup for weight, server in zip(weights, self.servers, strict=True)]
+        active = [weight - backup for weight, backup in zip(weights, backups, strict=True)]
+        self._active: Balancer = make(config, active, chance)
+        self._backups: Balancer = make(config, backups, chance) if self._active.dynamic else self._active
+        """They have their own order; but of a static map there is only one."""
+        self._balance = self._active
+        self._full: Callable[[int], bool] = (
+            self._overfull if config.balance.algorithm == "leastconn" else self._has_no_slot
+        )
+        self._counts = self._active.counts
+        self.weights_move = self._active.dynamic
+        """May a server have another weight than its own and none?"""
+        self._refresh()
 
     def enter(self) -> None:
         """One more session (TCP) or request (HTTP) is here."""
@@ -150,33 +143,60 @@ class Backend:
         None with `session.waiting_in` set means that it waits for its turn (it
         will be in `woken`); without, that nobody can serve it.
         `wanted` is the server its cookie names, `avoid` the one that just failed.
+        Some algorithms insist on a server that is full: then it waits for that one.
         """
         if wanted is not None and wanted.usable:
-            if wanted.current < wanted.maxconn:
+            if not wanted.queue.count and not wanted.full():
                 return self._take(wanted)
-            if len(wanted.queue) < wanted.maxqueue:
-                session.server_queue = len(wanted.queue) + 1
-                self._wait(session, wanted.queue)
-                return None
-        index = self._balance.pick(
-            avoid.index if avoid is not None else -1, self._full if self._limited else None
-        )
-        if index >= 0:
-            return self._take(self.servers[index])
+            if wanted.queue.count < wanted.maxqueue:
+                return self._wait_for(wanted, session)
+        balance = self._balance
+        if not self.queue.count or not balance.defers:
+            index = balance.pick(
+                avoid.index if avoid is not None else -1,
+                self._full if self._limited else None,
+                session.balance_key,
+            )
+            if index >= 0:
+                server = self.servers[index]
+                if not balance.insists or not self._has_no_slot(index):
+                    return self._take(server)
+                return self._wait_for(server, session) if server.queue.count < server.maxqueue else None
         if self._limited and self.rotation:
-            session.backend_queue = len(self.queue) + 1
-            self._wait(session, self.queue)
+            session.backend_queue = self.queue.count + 1
+            return self._wait(session, self.queue)
         return None
 
-    def _full(self, index: int) -> bool:
+    def _has_no_slot(self, index: int) -> bool:
+        return self.servers[index].full()
+
+    def _overfull(self, index: int) -> bool:
+        """With leastconn whoever has `maxqueue` lets so many wait there rather than here."""
         server = self.servers[index]
-        return server.current >= server.maxconn
+        room = server.maxqueue if server.maxqueue != inf else 0
+        return server.full() and server.queue.count >= room
+
+    def _wait_for(self, server: Server, session: Waiter) -> Server | None:
+        session.server_queue = server.queue.count + 1
+        granted = self._wait(session, server.queue)
+        if self._counts:
+            self._tell(server)
+        return granted
+
+    def _tell(self, server: Server) -> None:
+        """Let the balancing know what a server carries."""
+        self._active.set_load(server.index, server.current, server.queue.count)
+        self._backups.set_load(server.index, server.current, server.queue.count)
 
     def _take(self, server: Server) -> Server:
         server.current += 1
         server.total += 1
         if server.current > server.highest:
             server.highest = server.current
+        if server.tally is not None:
+            server.tally.note(server.entry, server.current)
+        if self._counts:
+            self._tell(server)
         return server
 
     def release(self, server: Server) -> None:
@@ -186,51 +206,99 @@ class Backend:
         when its turn comes, so a slot cannot be promised twice.
         """
         server.current -= 1
-        if self.queued and server.current < server.maxconn and server.usable:
-            self._wake_for(server)
+        if server.tally is not None:
+            server.tally.note(server.entry, server.current)
+        if self._counts:
+            self._tell(server)
+        if self.queued and server.usable:
+            self._serve_queues(server)
 
-    def _wake_for(self, server: Server) -> None:
-        if server.queue:
-            session = server.queue.popleft()
-        elif self.queue and server in self.rotation:
-            session = self.queue.popleft()
-        else:
-            return
-        self.queued -= 1
-        session.waiting_in = None
-        session.granted = self._take(server)
-        self.woken.append(session)
+    def _serve_queues(self, server: Server) -> None:
+        """Give the free slots of a usable server to who waits."""
+        own, common = server.queue, self.queue
+        shares = server in self.rotation
+        while not server.full():
+            if shares and common.count and (not own.count or common.precedes(own)):
+                session = common.pop()
+            elif own.count:
+                session = own.pop()
+            else:
+                return
+            self.queued -= 1
+            session.granted = self._take(server)
+            self.woken.append(session)
 
     # -- who waits ------------------------------------------------------------------
 
-    def _wait(self, session: Waiter, queue: deque[Any]) -> None:
-        queue.append(session)
-        session.waiting_in = queue
+    def _wait(self, session: Waiter, queue: Queue) -> Server | None:
+        queue.join(session)
         self.queued += 1
+        if not self._dynamic:
+            return None
+        # One more request has raised the limits: perhaps there is a slot by now, even for this one.
+        for server in self.servers:
+            if server.usable:
+                self._serve_queues(server)
+        granted, session.granted = session.granted, None
+        if granted is not None:
+            self.woken.remove(session)
+        return granted
 
     def leave_queue(self, session: Waiter) -> None:
         """`session` gave up waiting."""
-        if session.waiting_in is not None:
-            session.waiting_in.remove(session)
-            session.waiting_in = None
+        queue = session.waiting_in
+        if queue is not None:
+            queue.leave(session)
             self.queued -= 1
+            if self._counts:
+                for server in self.servers:
+                    if server.queue is queue:
+                        self._tell(server)
         elif session.granted is not None:
             granted, session.granted = session.granted, None
             self.release(granted)
 
     # -- what changes -----------------------------------------------------------------
 
-    def set_up(self, server: Server, up: bool) -> int:
+    def set_up(self, server: Server, up: bool, now: float) -> int:
         """What the health checks found; returns how many queued sessions must be placed anew."""
         if server.up == up:
             return 0
         server.up = up
+        self._comes_back(server, now)
         return self._changed(server)
 
-    def set_administrative(self, server: Server, state: str) -> int:
+    def set_administrative(self, server: Server, state: str, now: float) -> int:
         """`ready`, `drain` or `maint`, by an operator; returns as `set_up`."""
+        was_usable = server.usable
         server.administrative = state
+        if not was_usable:
+            self._comes_back(server, now)
         return self._changed(server)
+
+    def _comes_back(self, server: Server, now: float) -> None:
+        if server.usable and server.slowstart:
+            server.back_at = now
+            self.warming = server.warm_up(now)
+
+    def warm_up(self, now: float) -> None:
+        """Let servers that came back grow; to be called each second while `warming`."""
+        still = [server.warm_up(now) for server in self.servers]
+        self.warming = any(still)
+        self._refresh()
+        for server in self.servers:
+            if self.queued and server.usable:
+                self._serve_queues(server)
+
+    def set_maxconn(self, server: Server, maxconn: int) -> None:
+        """Another limit; 0 for none."""
+        fixed = server.minconn == server.maxconn
+        server.maxconn = maxconn or inf
+        if fixed or server.minconn > server.maxconn:
+            server.minconn = server.maxconn
+        self._limited = any(one.maxconn != inf for one in self.servers)
+        self._dynamic = any(one.minconn != one.maxconn for one in self.servers)
+        self._changed(server)
 
     def set_weight(self, server: Server, weight: int) -> None:
         """A new weight, 0..256, for new sessions."""
@@ -241,42 +309,44 @@ class Backend:
         self._refresh()
         requeued = 0
         if not server.usable:
-            requeued = len(server.queue)
-            while server.queue:
+            requeued = server.queue.count
+            while server.queue.count:
                 self._send_back(server.queue)
+            if self._counts:
+                self._tell(server)
         if not self.rotation:
-            while self.queue:
+            while self.queue.count:
                 self._send_back(self.queue)
-        for other in self.servers:
-            # Also a backup may have come into use.
-            while (
-                self.queued
-                and other.usable
-                and other.current < other.maxconn
-                and (other.queue or (self.queue and other in self.rotation))
-            ):
-                self._wake_for(other)
+        self.wake()  # also a backup may have come into use
         return requeued
 
-    def _send_back(self, queue: deque[Any]) -> None:
-        session = queue.popleft()
-        session.waiting_in = None
+    def wake(self) -> None:
+        """Let those in the queue have what is free: it may have become so without our doing."""
+        for other in self.servers:
+            if self.queued and other.usable:
+                self._serve_queues(other)
+
+    def _send_back(self, queue: Queue) -> None:
+        session = queue.pop()
         session.granted = None
         self.queued -= 1
         self.woken.append(session)
 
     def _refresh(self) -> None:
-        self.rotation = self._rotation()
-        for index, weight in enumerate(self._weights()):
-            self._balance.set_weight(index, weight)
-
-    def _weights(self) -> list[int]:
-        return [server.weight if server in self.rotation else 0 for server in self.servers]
-
-    def _rotation(self) -> set[Server]:
         active = [server for server in self.servers if server.eligible and not server.backup]
-        backup = [server for server in self.servers if server.eligible and server.backup][:1]
-        return set(active or backup)
+        backup = [server for server in self.servers if server.eligible and server.backup]
+        if not self.config.allbackups:
+            backup = backup[:1]
+        self.rotation = set(active or backup)
+        self._balance = self._active if active else self._backups
+        warms = self._active.dynamic
+        for server in self.servers:
+            share = server.weight * (server.warmth if warms else SCALE)
+            if not warms:
+                self._active.set_share(server.index, share if server in self.rotation else 0)
+                continue
+            self._active.set_share(server.index, share if server in active else 0)
+            self._backups.set_share(server.index, share if server in backup else 0)
 
     def usable_names(self) -> frozenset[str]:
         """Servers that take new sessions: what VRRP tracking counts."""
@@ -295,4 +365,7 @@ class Backend:
             if old is not None:
                 server.up = old.up or not server.checked
                 server.administrative = old.administrative if server.administrative == "ready" else "maint"
+                if server.slowstart:
+                    server.back_at, server.warmth, server.throttle = old.back_at, old.warmth, old.throttle
+        self.warming = any(server.back_at != -inf for server in self.servers)
         self._refresh()

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from hapair.config.model import LogFormat, Mode
 from hapair.http1.head import Request
-from hapair.http1.rewrite import forwarded_for
-from hapair.rules.acl import compile_acl, compile_condition
+from hapair.http1.rewrite import marks
+from hapair.proxy.faults import Faults
+from hapair.proxy.rate import Rate
+from hapair.proxy.ruled import FrontendRules
+from hapair.tables.directory import NO_TABLES, Directory
 
 if TYPE_CHECKING:
     from hapair.config import model
-    from hapair.http1.rewrite import ForwardedFor
+    from hapair.http1.rewrite import Marks
     from hapair.proxy.backend import Backend
     from hapair.proxy.log_line import Dates
+    from hapair.proxy.tally import Tally
     from hapair.rules.facts import Facts
 
 
 class Process:
     """What the whole process counts."""
 
-    __slots__ = ("current", "highest", "maxconn", "on_empty", "total", "waiting")
+    __slots__ = (
+        "current",
+        "draw",
+        "entry",
+        "faults",
+        "highest",
+        "maxconn",
+        "node",
+        "numbered",
+        "on_empty",
+        "pid",
+        "tally",
+        "total",
+        "waiting",
+    )
 
     def __init__(self, maxconn: int) -> None:
         self.on_empty: Callable[[], None] = lambda: None
@@ -29,9 +48,25 @@ class Process:
         self.waiting: list[Any] = []
         """Listeners that hold back until there is room; opaque here."""
         self.maxconn = maxconn
+        self.node = ""
+        self.pid = 0
+        self.draw: Callable[[int], int] = lambda _below: 0
+        """A number from 0 by chance; whoever owns the process gives it."""
+        self.faults = Faults()
         self.current = 0
         self.highest = 0
         self.total = 0
+        self.numbered = 0
+        """Requests and streams that were given a number of their own (%rt)."""
+        self.tally: Tally | None = None
+        """What the other workers do; None without any."""
+        self.entry = -1
+
+    def full(self) -> bool:
+        """Are there as many clients as may be, here and in the other workers?"""
+        if self.tally is None:
+            return self.current >= self.maxconn
+        return self.current + self.tally.elsewhere(self.entry) >= self.maxconn
 
 
 Log = Callable[[int, bytes], None]
@@ -42,21 +77,33 @@ class Frontend:
     """One frontend: compiled rules, shared counters.  Sessions hold on to theirs across a reload."""
 
     __slots__ = (
+        "asks",
         "backends",
+        "body_rate",
+        "buffers",
         "bytes_in",
         "bytes_out",
+        "client_fin",
         "client_timeout",
         "config",
         "current",
         "dates",
-        "forwardfor_rules",
+        "entry",
         "highest",
         "http",
+        "httpclose",
+        "id_header",
+        "inspect_delay",
         "keep_alive_timeout",
+        "line",
+        "lines",
         "log",
         "log_format",
+        "marks_for",
+        "monitor_uri",
         "name",
         "process",
+        "rate",
         "refusals",
         "request_errors",
         "request_timeout",
@@ -64,7 +111,11 @@ class Frontend:
         "responder",
         "responses",
         "routes",
+        "rules",
+        "server_close",
         "stopping",
+        "tarpit",
+        "tells_outgoing",
         "total",
     )
 
@@ -76,6 +127,7 @@ class Frontend:
         dates: Dates,
         log: Log,
         responder: Responder | None = None,
+        tables: Directory = NO_TABLES,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -89,20 +141,35 @@ class Frontend:
         """Answers requests itself (statistics); None from it: route as usual."""
         self.http = config.mode is Mode.HTTP
         self.client_timeout = config.timeout.client
+        self.client_fin = config.timeout.client_fin
+        self.inspect_delay = config.tcp_request_inspect_delay
         self.request_timeout = config.timeout.http_request
         self.keep_alive_timeout = config.timeout.http_keep_alive
-        self.log_format: LogFormat | None = config.log_format
-        acls = {name: compile_acl(expressions) for name, expressions in config.acl.items()}
-        self.routes: list[tuple[Callable[[Facts], bool] | None, str]] = [
-            (compile_condition(use.condition, acls) if use.condition is not None else None, use.backend)
-            for use in config.use_backend
-        ]
-        if config.default_backend is not None:
-            self.routes.append((None, config.default_backend))
+        self.httpclose = config.httpclose
+        self.server_close = config.http_server_close or config.httpclose
+        self.buffers = config.http_buffer_request
+        self.body_rate = config.http_body_min_rate
+        self.log_format: LogFormat | str | None = config.log_format
+        self.rules = FrontendRules(config, tables)
+        self.line = self.rules.line
+        """Makes the log lines; None where the session writes httplog or tcplog itself, which is faster."""
+        self.lines = 0
+        """Lines that were made so."""
+        self.id_header = config.unique_id_header.encode() if config.unique_id_header is not None else b""
+        """Tells servers each request's own number."""
+        self.tells_outgoing = self.rules.outgoing
+        """Somebody wants to know our address towards the server."""
+        self.asks = self.rules.asks
+        """Its rules want an `About` of each request."""
+        self.routes = self.rules.routes
+        self.monitor_uri = config.monitor_uri.encode() if config.monitor_uri is not None else b""
+        self.tarpit = config.timeout.tarpit if config.timeout.tarpit != inf else 10.0
         self.stopping = False
         self.current = 0
         self.highest = 0
         self.total = 0
+        self.rate = Rate()
+        """Of accepted connections; counted only where it is limited."""
         self.requests = 0
         self.request_errors = 0
         self.refusals: dict[str, int] = {}
@@ -111,32 +178,55 @@ class Frontend:
         """By the first digit of the status; 0 for any other."""
         self.bytes_in = 0
         self.bytes_out = 0
-        self.forwardfor_rules: dict[str, tuple[Backend, ForwardedFor | None]] = {}
+        self.entry = -1
+        self.marks_for: dict[str, tuple[Backend, Marks | None]] = {}
+
+    def full(self) -> bool:
+        """As `Process.full`, by the frontend's own limit."""
+        tally = self.process.tally
+        if tally is None:
+            return self.current >= self.config.maxconn
+        return self.current + tally.elsewhere(self.entry) >= self.config.maxconn
+
+    def tell_current(self) -> None:
+        """Let the other workers know what runs here."""
+        process = self.process
+        if process.tally is not None:
+            process.tally.note(process.entry, process.current)
+            process.tally.note(self.entry, self.current)
 
     def route(self, facts: Facts) -> Backend | None:
         """The first `use_backend` whose condition holds, else the default."""
-        for test, name in self.routes:
+        for test, name, chosen in self.routes:
             if test is None or test(facts):
-                return self.backends[name]
-        return None
+                if chosen is None:
+                    return self.backends[name]
+                backend = self.backends.get(chosen(facts).decode("latin-1"))
+                if backend is not None and backend.http == self.http:
+                    return backend
+                break  # HAProxy's law: a name that leads nowhere is for the default
+        default = self.config.default_backend
+        return self.backends[default] if default is not None else None
 
-    def forwarded_for(self, backend: Backend) -> ForwardedFor | None:
-        """The X-Forwarded-For rule of this frontend with `backend`."""
-        known = self.forwardfor_rules.get(backend.name)
+    def marks(self, backend: Backend) -> Marks | None:
+        """The headers about the client that requests to `backend` get."""
+        known = self.marks_for.get(backend.name)
         if known is not None and known[0] is backend:
             return known[1]
-        rule = forwarded_for(self.config.forwardfor, backend.config.forwardfor)
-        self.forwardfor_rules[backend.name] = backend, rule
-        return rule
+        made = marks(self.config, backend.config)
+        self.marks_for[backend.name] = backend, made
+        return made
 
     def adopt_counters(self, before: Frontend) -> None:
         """Go on counting where the frontend of the same name was before a reload."""
         self.total = before.total
         self.highest = before.highest
+        self.rate = before.rate
         self.requests = before.requests
         self.request_errors = before.request_errors
         self.refusals = dict(before.refusals)
         self.responses = list(before.responses)
+        self.lines = before.lines
         self.bytes_in = before.bytes_in
         self.bytes_out = before.bytes_out
 

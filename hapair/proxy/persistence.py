@@ -12,7 +12,8 @@ from hapair.http1.rewrite import cookie_value, set_cookie_line, sets_cookie, wit
 
 if TYPE_CHECKING:
     from hapair.http1.head import Request, Response
-    from hapair.proxy.backend import Backend, Server
+    from hapair.proxy.backend import Backend
+    from hapair.proxy.server import Server
 
 
 def wanted_server(request: Request, backend: Backend) -> tuple[str, Server | None]:
@@ -23,7 +24,7 @@ def wanted_server(request: Request, backend: Backend) -> tuple[str, Server | Non
     cookie = backend.config.cookie
     if cookie is None:
         return "-", None
-    name = cookie.name.encode()
+    name = cookie.name.encode() if request.cookies else b""
     value = cookie_value(request.cookies, name) if request.cookies else None
     if value is None:
         return "-" if cookie.mode is CookieMode.PASSIVE else "N", None
@@ -49,8 +50,10 @@ def mark_response(
     cookie = backend.config.cookie
     if cookie is None or cookie.mode is CookieMode.PASSIVE:
         return "-"
-    name = cookie.name.encode()
-    from_server = [line for line in response.cookies if sets_cookie(line, name)]
+    from_server: list[bytes] = []
+    if response.cookies:
+        name = cookie.name.encode()
+        from_server = [line for line in response.cookies if sets_cookie(line, name)]
     if from_server:
         response.lines = [line for line in response.lines if line not in from_server]
     if server is wanted or (server.cookie is None and given == "N"):

@@ -14,48 +14,88 @@ tunnel are the same for TCP and HTTP and live here.
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from hapair.balance.balancer import NO_KEY
+from hapair.config.model import ProxyVersion
+from hapair.proxy.about import About
+from hapair.proxy.backend import NO_REUSE
+from hapair.proxy.proxy_protocol import AUTHORITY, UNIQUE_ID, Place, version1, version2
+from hapair.rules.verdicts import Allow, Reject
 
 if TYPE_CHECKING:
-    from hapair.proxy.backend import Backend, Server
+    from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
+    from hapair.proxy.queue import Queue
+    from hapair.proxy.server import Server
+    from hapair.tables.tracks import Tracks
 
 # Orders to the endpoint.
-CONNECT = 1
-"""Get a connection to `server`: a pooled one if `may_reuse`, else a new one."""
-RELEASE = 2
+CONNECT: Final = 1
+"""Get a connection to `server`: a parked one, a pooled one if `may_reuse`, else a new one."""
+RELEASE: Final = 2
 """The server connection is clean: it may serve somebody else."""
-DROP = 4
+DROP: Final = 4
 """Close the server connection."""
-AGAIN = 8
+AGAIN: Final = 8
 """Call `again` once `to_client` and `to_server` are empty."""
-CLOSE = 16
+CLOSE: Final = 16
 """Close the client connection once `to_client` is empty."""
-RESET = 32
+RESET: Final = 32
 """Close it so that the client cannot take what it got for complete."""
-LINGER = 64
+LINGER: Final = 64
 """With CLOSE: the client may still be sending; let it read our answer first."""
-SHUT_CLIENT = 128
+SHUT_CLIENT: Final = 128
 """Tell the client that nothing more comes, once `to_client` is empty."""
-SHUT_SERVER = 256
+SHUT_SERVER: Final = 256
 """The same towards the server, once `to_server` is empty."""
 
-# Where a session stands with its server.
-NONE, QUEUED, CONNECTING, RETRYING, WAITING, RECEIVING, RECEIVED, TUNNEL = range(8)
+SILENT: Final = 1024
+"""With CLOSE: let the client's kernel not know."""
 
-RETRY_DELAY = 1.0
+PARK: Final = 512
+"""Like RELEASE, but it may serve this client only."""
+
+# Where a session stands with its server.
+NONE: Final = 0
+QUEUED: Final = 1
+CONNECTING: Final = 2
+RETRYING: Final = 3
+WAITING: Final = 4
+RECEIVING: Final = 5
+RECEIVED: Final = 6
+TUNNEL: Final = 7
+
+_UNKNOWN: Final = Place("", 0)
+
+RETRY_DELAY: Final = 1.0
 """Seconds before the same server is tried again; at most `timeout connect`."""
+EXHAUSTED_DELAY: Final = 0.05
+"""Seconds before a connection is tried for which there was no descriptor."""
 
 
 class Session:
     """Base of the HTTP and TCP machines."""
 
+    # Facts for rules about a connection: it has no request yet.
+    method = b""
+    path = b""
+    query = b""
+    host: bytes | None = None
+
+    def header(self, name: bytes) -> list[bytes]:  # noqa: ARG002
+        """A connection has no headers."""
+        return []
+
     def __init__(self, frontend: Frontend, source: str, port: int, now: float) -> None:
         self.frontend = frontend
         self.source = source
         self.port = port
+        self.local: Place = _UNKNOWN
+        """Where the client connected to, as far as that is known."""
+        self.authority = b""
+        """The server name that the client gave to whoever ended its TLS."""
         self.to_client = b""
         self.to_server = b""
         self.orders = 0
@@ -65,7 +105,7 @@ class Session:
         self.stage = NONE
         self._wanted: Server | None = None
         """The server that the client's cookie names."""
-        self.may_reuse = False
+        self.may_reuse = NO_REUSE
         self.client_ended = False
         """The client will send no more."""
         self.server_ended = False
@@ -73,11 +113,25 @@ class Session:
         """Nothing more happens here; the endpoint only flushes and closes."""
         self.holds_slot = False
         """`server` counts us; false once it only names who served, for the log."""
-        self.waiting_in: deque[Any] | None = None
+        self.waiting_in: Queue | None = None
+        self.ticket = 0
+        self.priority_class = 0
+        """Of those who wait the lowest is served first; -2047..2047."""
+        self.priority_offset = 0.0
+        """Seconds that the time of joining a queue is moved by; negative to overtake."""
+        self.due = now
         self.granted: Server | None = None
+        self.balance_key = NO_KEY
+        """The hash that decides about our server, where the balancing asks for it."""
         self.server_queue = 0
         """Our place in the server's queue, from 1; 0 when we did not wait there."""
         self.backend_queue = 0
+        self.about: Any = None
+        """What rules know beside a request (`proxy.about`); None where none asks."""
+        self.tracks: Tracks | None = None
+        """Its rows in stick tables; whoever owns the socket ends that with it."""
+        self.told_at = now
+        """When rules are asked, for those that want to know the time."""
         self.endpoint: Any = None
         """Whoever owns the sockets; only carried for the queues, never called."""
         self.received = 0
@@ -85,12 +139,19 @@ class Session:
         self.sent = 0
         """Bytes for the client, for this log line."""
         self.accepted_at = now
+        """When the connection came, or else when the request before this one was over."""
+        self.handshake = 0.0
+        """Seconds until its PROXY header was there."""
+        self.outgoing: Place | None = None
+        """Our end of the server connection, where a log format asks for it."""
         self.placed_at = inf
         self.assigned_at = inf
         self.connected_at = inf
         self.attempts = 0
         """Failed connection attempts."""
         self.redispatched = False
+        self._patience = inf
+        """Seconds of silence that a tunnel bears while both directions are open."""
 
     # -- a server ---------------------------------------------------------------------
 
@@ -100,6 +161,7 @@ class Session:
         assert backend is not None
         if self.placed_at == inf:
             self.placed_at = now
+        self.due = now + self.priority_offset
         server = backend.place(self, wanted, avoid)
         if server is not None:
             self._assigned(server, now)
@@ -135,6 +197,16 @@ class Session:
         """The server connection stands; `reused` when it came from the pool."""
         raise NotImplementedError
 
+    def connect_later(self, now: float) -> None:
+        """We lack a descriptor or memory: no fault of the server's, and soon over."""
+        backend = self.backend
+        assert backend is not None
+        if now >= self.assigned_at + backend.config.timeout.connect:
+            self.connect_failed(now, timed_out=False)
+            return
+        self.stage = RETRYING
+        self.deadline = now + EXHAUSTED_DELAY
+
     def connect_failed(self, now: float, *, timed_out: bool) -> None:
         """An attempt failed: retry, redispatch or give up, in HAProxy's order."""
         backend, server = self.backend, self.server
@@ -142,13 +214,13 @@ class Session:
         assert server is not None
         self.orders |= DROP
         server.connect_errors += 1
-        retries = backend.config.retries
-        if self.attempts >= retries:
+        server.observed(4, False, "L4 unsuccessful connection")
+        if self.attempts >= backend.config.retries or not backend.retries_connect:
             self._fail(503, "sC" if timed_out else "SC", now)
             return
         self.attempts += 1
         server.retries += 1
-        if self._leaves(server):
+        if self._leaves(server) and len(backend.rotation) > 1:
             self._redispatch(now)
             return
         self.stage = RETRYING
@@ -156,13 +228,22 @@ class Session:
         self.deadline = now if timed_out else now + min(RETRY_DELAY, backend.config.timeout.connect)
 
     def _leaves(self, failed: Server) -> bool:
-        """May another server be tried?  A persistent client leaves its own only at the last try."""
+        """May another server be tried?  A persistent client leaves its own only at the interval."""
         backend = self.backend
         assert backend is not None
-        if not backend.config.redispatch:
+        interval = backend.config.redispatch
+        if not interval or not self.attempts:
             return False
-        last = self.attempts == backend.config.retries
-        return not failed.usable or (len(backend.rotation) > 1 and (last or failed is not self._wanted))
+        if not failed.usable:
+            return True
+        rotation = backend.rotation
+        if len(rotation) - (failed in rotation) < 1:
+            return False
+        if (failed is not self._wanted or self.redispatched) and len(rotation) > 1:
+            return True
+        # Every so many tries; or so many before the last.
+        each = interval if interval > 0 else backend.config.retries + 1 + interval
+        return each > 0 and self.attempts % each == 0
 
     def _redispatch(self, now: float) -> None:
         failed = self._release()
@@ -181,6 +262,20 @@ class Session:
         else:
             self._connect(now)
 
+    def _greeting(self, server: Server) -> bytes:
+        """The PROXY header with which a connection to `server` begins."""
+        source = Place(self.source, self.port)
+        if server.send_proxy is ProxyVersion.V1:
+            return version1(source, self.local)
+        tlvs = []
+        if "authority" in server.proxy_v2_options and self.authority:
+            tlvs.append((AUTHORITY, self.authority))
+        if "unique-id" in server.proxy_v2_options and self.about is not None:
+            identity = self.about.unique_id
+            if identity is not None:
+                tlvs.append((UNIQUE_ID, identity))
+        return version2(source, self.local, tuple(tlvs), checksum="crc32c" in server.proxy_v2_options)
+
     def _release(self) -> Server | None:
         """Give the slot back; `server` stays named for the log."""
         server = self.server
@@ -194,10 +289,45 @@ class Session:
         if self.backend is not None:
             self.backend.leave_queue(self)
         if self.stage >= CONNECTING:
-            self.orders = (self.orders & ~(CONNECT | RELEASE)) | DROP
+            self.orders = (self.orders & ~(CONNECT | RELEASE | PARK)) | DROP
         self._release()
         self.stage = NONE
         self.to_server = b""
+
+    def _admitted(self, now: float) -> bool:
+        """Apply the rules about connections; false when it was rejected, before a byte was read."""
+        frontend = self.frontend
+        if frontend.asks and self.about is None:
+            self.about = About(self)
+        for rule in frontend.rules.connection:
+            if rule.test is None or rule.test(self):
+                verdict = rule.act(self)
+                if isinstance(verdict, Allow):
+                    break
+                if isinstance(verdict, Reject):
+                    self._reject(verdict, now)
+                    return False
+        if self.tracks is not None:
+            self.tracks.admitted(int(now * 1000))
+        return True
+
+    def let_go(self, now: float) -> None:
+        """The client's socket is closed: nothing is tracked any more."""
+        tracks = self.tracks
+        if tracks is not None:
+            tick = int(now * 1000)
+            if not self.frontend.http:
+                tracks.carried(self.received, self.sent, tick)
+            tracks.end(tick)
+
+    def _reject(self, verdict: Reject, now: float) -> None:
+        """End without an answer."""
+        frontend = self.frontend
+        frontend.refused("rejected by a rule")
+        self.to_client = b""
+        self.ended = True
+        self.orders |= CLOSE | RESET | (SILENT if verdict.silent else 0)
+        self.deadline = now
 
     def _fail(self, status: int, flags: str, now: float) -> None:
         """End the request with an error of ours (`status`) and the log flags."""
@@ -220,13 +350,47 @@ class Session:
     # -- a tunnel -----------------------------------------------------------------------
 
     def _open_tunnel(self, now: float) -> None:
+        assert self.backend is not None
+        timeout = self.backend.config.timeout
+        self._patience = (
+            timeout.tunnel if timeout.tunnel != inf else min(self.frontend.client_timeout, timeout.server)
+        )
         self.stage = TUNNEL
         self._tunnel_moved(now)
 
     def _tunnel_moved(self, now: float) -> None:
         """Something passed: the idle time starts again."""
+        if self.client_ended or self.server_ended:
+            self.deadline = now + min(self._client_patience(), self._server_patience())
+        else:
+            self.deadline = now + self._patience
+
+    def _client_patience(self) -> float:
+        """Seconds that the client of a tunnel may be silent; nothing is expected of one that has ended."""
+        if self.client_ended and not self.to_client:
+            return inf
         assert self.backend is not None
-        self.deadline = now + min(self.frontend.client_timeout, self.backend.config.timeout.server)
+        if self.server_ended and self.frontend.client_fin != inf:
+            return self.frontend.client_fin
+        tunnel = self.backend.config.timeout.tunnel
+        return tunnel if tunnel != inf else self.frontend.client_timeout
+
+    def _server_patience(self) -> float:
+        """The same of the server."""
+        if self.server_ended and not self.to_server:
+            return inf
+        assert self.backend is not None
+        timeout = self.backend.config.timeout
+        if self.client_ended and timeout.server_fin != inf:
+            return timeout.server_fin
+        return timeout.tunnel if timeout.tunnel != inf else timeout.server
+
+    def _silent_side(self) -> str:
+        """Who was silent in a tunnel for too long; what a client did not take by then is dropped."""
+        if self._client_patience() > self._server_patience():
+            return "sD"
+        self.to_client = b""
+        return "cD"
 
     def _tunnel_client_data(self, data: bytes, now: float) -> None:
         self.to_server = self.to_server + data if self.to_server else data
@@ -285,8 +449,11 @@ class Session:
         """A receiver is slow: not all could be sent, or some of what was held up went out."""
         raise NotImplementedError
 
-    def shut_down(self, now: float, *, at_once: bool) -> None:
-        """The listener is going: end now (`at_once`), or as soon as the current request is served."""
+    def shut_down(self, now: float, *, at_once: bool, flag: str = "K") -> None:
+        """The listener or the server is going: end now (`at_once`), or when the current request is served.
+
+        `flag` is why, for the log: K by us, D the server went down, U a better one is back.
+        """
         raise NotImplementedError
 
     def buffered(self) -> int:

@@ -5,40 +5,89 @@ Sans-I/O; `Session` has the common part.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from hapair.proxy.log_line import milliseconds
 from hapair.proxy.session import CLOSE, CONNECTING, QUEUED, RESET, RETRYING, SHUT_SERVER, TUNNEL, Session
+from hapair.rules.client_hello import LONGEST, OTHER, look
+from hapair.rules.verdicts import Allow, Reject
 
-_INFO = 6
-_FLUSH_TIME = 30.0
+if TYPE_CHECKING:
+    from hapair.proxy.frontend import Frontend
+    from hapair.rules.client_hello import Hello
+
+_INFO: Final = 6
+_FLUSH_TIME: Final = 30.0
 """Seconds at most that a slow client has to take the rest of a stream that is over."""
 
 
 class TcpSession(Session):
     """A stream through us."""
 
-    # Facts for the rules: of a stream only the source is known.
-    method = b""
-    path = b""
-    query = b""
-    host = None
-
-    def header(self, name: bytes) -> list[bytes]:  # noqa: ARG002
-        """A stream has no headers."""
-        return []
+    def __init__(self, frontend: Frontend, source: str, port: int, now: float) -> None:
+        super().__init__(frontend, source, port, now)
+        self.hello: Hello = OTHER
+        """How the client began, for the rules."""
+        self._inspects = False
+        """What comes is only looked at, until the backend can be chosen by it."""
 
     def start(self, now: float) -> None:
-        """Choose the backend by what is known of the connection, and connect."""
+        """Choose the backend: by what is known of the connection, or once it has shown how it begins."""
+        if not self._admitted(now):
+            return
+        delay = self.frontend.inspect_delay
+        if delay:
+            self._inspects = True
+            self.deadline = now + min(delay, self.frontend.client_timeout)
+        elif self._judge(now):
+            self._route(now)
+
+    def _inspect(self, now: float) -> None:
+        hello = look(self.to_server)
+        if hello is not None:
+            self.hello = hello
+        elif len(self.to_server) < LONGEST:
+            return
+        if self._judge(now):
+            self._route(now)
+
+    def _judge(self, now: float) -> bool:
+        """Apply the rules about what a stream brings, now that it is there; false when it was rejected."""
+        content = self.frontend.rules.content
+        if not content:
+            return True
+        for rule in content:
+            if rule.test is None or rule.test(self):
+                verdict = rule.act(self)
+                if isinstance(verdict, Allow):
+                    break
+                if isinstance(verdict, Reject):
+                    self._inspects = False
+                    self._reject(verdict, now)
+                    return False
+        return True
+
+    def _route(self, now: float) -> None:
+        """Apply the rules to what there is."""
+        self._inspects = False
         self.backend = self.frontend.route(self)
         if self.backend is None:
             self._fail(503, "SC", now)
             return
         self.backend.enter()
+        key = self.backend.rules.key
+        if key is not None:
+            self.balance_key = key(self)
         self._place(now, None)
 
     def connected(self, now: float, *, reused: bool) -> None:
         """Bytes flow."""
         del reused
         self.connected_at = now
+        if self.server is not None:
+            self.server.observed(4, True, "")
+        if self.server is not None and self.server.send_proxy is not None:
+            self.to_server = self._greeting(self.server) + self.to_server
         self._open_tunnel(now)
 
     def client_data(self, data: bytes, now: float) -> None:
@@ -49,6 +98,8 @@ class TcpSession(Session):
             self._tunnel_client_data(data, now)
         elif not self.ended:
             self.to_server += data
+            if self._inspects:
+                self._inspect(now)
 
     def server_data(self, data: bytes, now: float) -> None:
         """On to the client."""
@@ -64,15 +115,23 @@ class TcpSession(Session):
         if self.stage == TUNNEL:
             self._tunnel_client_eof(now)
             self._end_when_over(now)
+        elif self._inspects and self.to_server:
+            if self._judge(now):
+                self.orders |= SHUT_SERVER
+                self._route(now)
         elif self.to_server and self.backend is not None and not self.backend.config.abortonclose:
             self.orders |= SHUT_SERVER
         else:
-            self._end("CQ" if self.stage == QUEUED else "CC", now)
+            self._end(self._given_up(), now)
 
     def client_gone(self, now: float) -> None:
         """The client reset the connection: so do we, towards the server."""
         if not self.ended:
-            self._end({TUNNEL: "CD", QUEUED: "CQ"}.get(self.stage, "CC"), now)
+            self._end("CD" if self.stage == TUNNEL else self._given_up(), now)
+
+    def _given_up(self) -> str:
+        """The flags of a client that leaves before it has a server."""
+        return "CR" if self._inspects else "CQ" if self.stage == QUEUED else "CC"
 
     def server_eof(self, now: float, *, broken: bool) -> None:
         """Half-close, or a reset that the client must notice."""
@@ -96,6 +155,9 @@ class TcpSession(Session):
         if self.ended:
             self.to_client = b""
             self.orders |= CLOSE | RESET
+        elif self._inspects:
+            if self._judge(now):
+                self._route(now)
         elif self.stage == QUEUED:
             self.assigned_at = now  # so long it waited
             self._fail(503, "sQ", now)
@@ -104,19 +166,17 @@ class TcpSession(Session):
         elif self.stage == RETRYING:
             self._retry(now)
         else:
-            assert self.backend is not None
-            waits_for_client = self.frontend.client_timeout < self.backend.config.timeout.server
-            self._end("cD" if waits_for_client else "sD", now)
+            self._end(self._silent_side(), now)
 
     def again(self, now: float) -> None:
         """Never ordered in this mode."""
         raise AssertionError(now)
 
-    def shut_down(self, now: float, *, at_once: bool) -> None:
+    def shut_down(self, now: float, *, at_once: bool, flag: str = "K") -> None:
         """A stream has no natural end: it goes on until its deadline, or ends at once."""
         if at_once and not self.ended:
             self.orders |= RESET
-            self._end("K-", now)
+            self._end(f"{flag}-", now)
 
     def _end_when_over(self, now: float) -> None:
         if self.client_ended and self.server_ended and not self.to_client and not self.to_server:
@@ -140,6 +200,9 @@ class TcpSession(Session):
         if frontend.log_format is None or (
             frontend.config.dontlognull and not self.received and not self.sent
         ):
+            return
+        if frontend.line is not None and self.about is not None:
+            frontend.log(_INFO, self.about.line(frontend.line, flags, now))
             return
         line = (
             f"{self.source}:{self.port} [{frontend.dates.stamp(self.accepted_at)}] {self._log_names()} "

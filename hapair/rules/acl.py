@@ -1,6 +1,7 @@
 """ACLs in HAProxy's words, compiled to closures at load.
 
     path_beg -i /static /images      an expression: fetch, flags, patterns (any of them)
+    req.hdr(host),lower -f hosts.lst the same with converters, and patterns from a file
 
 Conditions over ACLs are in `rules.condition`, and both are offered here.
 
@@ -10,24 +11,34 @@ a compiled test cannot fail.
 
 from __future__ import annotations
 
-import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+import attrs
+
+from hapair.rules import samples
+from hapair.rules.arguments import Call, calls, did_you_mean
 from hapair.rules.condition import Condition, any_of
+from hapair.rules.fetch import RESPONSE
 from hapair.rules.lexer import RuleError, Word, split
 from hapair.rules.matching import TEXT_METHODS
-from hapair.rules.samples import FETCHES, SUFFIXED, Expression, compile_expression
+from hapair.rules.pattern_files import Files
+from hapair.rules.sample import FETCHES, compile_sample
+from hapair.rules.sample_match import METHODS, compile_match
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from hapair.rules.facts import Facts, Test
 
-METHODS = ("found", *TEXT_METHODS, "int", "ip")
 PREDEFINED: dict[str, str] = {
     "FALSE": "always_false",
     "HTTP": "method -m found",
+    "HTTP_1.0": "req.ver 1.0",
+    "HTTP_1.1": "req.ver 1.1",
+    "HTTP_CONTENT": "req.hdr_val(content-length) gt 0",
+    "HTTP_URL_ABS": "url_reg ^[^/:]*://",
+    "HTTP_URL_SLASH": "url_beg /",
+    "HTTP_URL_STAR": "url *",
     "LOCALHOST": "src 127.0.0.0/8 ::1",
     "METH_CONNECT": "method CONNECT",
     "METH_DELETE": "method DELETE",
@@ -37,18 +48,39 @@ PREDEFINED: dict[str, str] = {
     "METH_POST": "method POST",
     "METH_PUT": "method PUT",
     "METH_TRACE": "method TRACE",
+    "REQ_CONTENT": "req.len gt 0",
     "TRUE": "always_true",
+    "WAIT_END": "wait_end",
 }
-"""HAProxy's predefined ACLs, as far as these fetches can express them."""
+"""HAProxy's predefined ACLs."""
 
-_FETCH = re.compile(r"(?P<name>[a-z][a-z0-9_.]*)(?:\((?P<argument>[^()]*)\))?")
+SUFFIXED = "base cook hdr path scook shdr url url_param urlp".split()
+"""Fetches that take a matching method as a suffix: `path_beg`, `hdr_dom(host)`."""
+
 _SPELLINGS = (*FETCHES, *(f"{fetch}_{method}" for fetch in SUFFIXED for method in TEXT_METHODS))
+
+
+@attrs.define
+class Setting:
+    """Where a rule is compiled."""
+
+    files: Files
+    until: int = RESPONSE
+    """When it is asked: what is known later is a mistake (`rules.fetch`)."""
+    asks: bool = False
+    """Set once something is compiled that asks more than the request's own facts."""
+    outgoing: bool = False
+    """Set once something is compiled that asks for our address towards the server."""
+    captures: list[int] = attrs.field(factory=lambda: [0, 0])
+    """How many slots there are for what is captured of requests and of responses."""
+    foreign: bool = False
+    """These are rules of a backend: what they capture stands behind that of the frontend."""
 
 
 def acl_mistake(expression: str) -> tuple[int, str] | None:
     """Offset and message of what is wrong with an ACL expression; None when it is right."""
     try:
-        _compile(expression)
+        _compile(expression, Setting(Files()))
     except RuleError as error:
         return error.offset, error.message
     return None
@@ -63,61 +95,88 @@ def condition_mistake(condition: str, names: Collection[str]) -> tuple[int, str]
     return None
 
 
-def compile_acl(expressions: Sequence[str]) -> Test:
+def compile_acl(expressions: Sequence[str], setting: Setting | None = None) -> Test:
     """One named ACL: any of its expressions.
 
     Raises:
         RuleError: an expression is wrong.
     """
-    return any_of([_compile(expression) for expression in expressions])
+    setting = setting or Setting(Files())
+    return any_of([_compile(expression, setting) for expression in expressions])
 
 
-def compile_condition(condition: str, acls: Mapping[str, Test]) -> Test:
+def compile_condition(
+    condition: str | Sequence[Word], acls: Mapping[str, Test], setting: Setting | None = None
+) -> Test:
     """A condition over named and inline ACLs.
 
     Raises:
         RuleError: it is wrong.
     """
+    setting = setting or Setting(Files())
 
     def named(word: Word) -> Test:
         test = acls.get(word.text)
         if test is not None:
             return test
         if word.text in PREDEFINED:
-            return _compile(PREDEFINED[word.text])
+            return _compile(PREDEFINED[word.text], setting)
         raise RuleError(word.offset, f"there is no acl {word.text!r}{_advice(word.text, acls)}")
 
-    return Condition(condition, named, _expression).compile()
+    return Condition(condition, named, lambda words, offset: _expression(words, offset, setting)).compile()
 
 
-def _compile(expression: str) -> Test:
-    return _expression(split(expression), 0)
+def _compile(expression: str, setting: Setting) -> Test:
+    return _expression(split(expression), 0, setting)
 
 
-def _expression(words: Sequence[Word], offset: int) -> Test:
+def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
     if not words:
         raise RuleError(offset, "an expression is missing: a fetch such as path_beg, then patterns")
     first = words[0]
-    spelled = _FETCH.fullmatch(first.text)
-    if spelled is None:
-        raise RuleError(first.offset, f"{first.text!r} is not a fetch such as path_beg or hdr(host)")
-    fetch, method = _without_suffix(spelled["name"])
-    if fetch not in FETCHES:
-        hint = _did_you_mean(spelled["name"], _SPELLINGS)
-        raise RuleError(first.offset, f"unknown fetch {spelled['name']!r}{hint}")
-    ignore_case, method, patterns = _flags(words[1:], method)
-    return compile_expression(Expression(fetch, spelled["argument"], method, ignore_case, patterns, first))
+    fetch, *converters = calls(first.text, first.offset)
+    name, method = _without_suffix(fetch.name)
+    if name not in FETCHES:
+        hint = did_you_mean(fetch.name, _SPELLINGS)
+        raise RuleError(first.offset, f"unknown fetch {fetch.name!r}{hint}")
+    ignore_case, method, patterns = _flags(words[1:], method, setting.files)
+    if not converters and _is_common(name, fetch, method):
+        argument = fetch.arguments[0].text if fetch.arguments else "" if fetch.arguments is not None else None
+        return samples.compile_expression(
+            samples.Expression(name, argument, method, ignore_case, patterns, first)
+        )
+    setting.asks = True
+    sample = compile_sample(
+        name + first.text[len(fetch.name) :], first.offset, files=setting.files, until=setting.until
+    )
+    return compile_match(sample, method, patterns, first, ignore_case=ignore_case)
+
+
+def _is_common(name: str, fetch: Call, method: str) -> bool:
+    """Is there a shorter way for it than by a sample and a match?"""
+    if len(fetch.arguments or ()) > 1:
+        return False
+    if name in samples.COUNTS or name in samples.HELLO_TYPES:
+        return method in ("", "int")
+    if name == "src":
+        return method in ("", "ip", "found")
+    if name in samples.CONSTANTS:
+        return not method
+    return name in samples.FETCHES and method in ("", "found", *TEXT_METHODS)
 
 
 def _without_suffix(name: str) -> tuple[str, str]:
     """`path_beg` is `path`, matched by `beg`."""
+    if name in FETCHES:
+        return name, ""
     fetch, _, method = name.rpartition("_")
     return (fetch, method) if fetch in SUFFIXED and method in TEXT_METHODS else (name, "")
 
 
-def _flags(words: Sequence[Word], method: str) -> tuple[bool, str, Sequence[Word]]:
+def _flags(words: Sequence[Word], method: str, files: Files) -> tuple[bool, str, Sequence[Word]]:
     """(-i, matching method, patterns)."""
-    ignore_case = False
+    ignore_case = keys = False
+    listed: list[Word] = []
     at = 0
     while at < len(words) and words[at].text.startswith("-"):
         flag = words[at]
@@ -126,16 +185,25 @@ def _flags(words: Sequence[Word], method: str) -> tuple[bool, str, Sequence[Word
             break
         if flag.text == "-i":
             ignore_case = True
-        elif flag.text == "-m":
-            if at == len(words) or words[at].text not in METHODS:
-                raise RuleError(flag.offset, f"-m needs a matching method: {', '.join(METHODS)}")
-            method = words[at].text
+        elif flag.text == "-M":
+            keys = True
+        elif flag.text == "-n":
+            pass  # names are never resolved
+        elif flag.text in ("-m", "-f", "-u"):
+            if at == len(words) or (flag.text == "-m" and words[at].text not in METHODS):
+                needs = {"-m": f"a matching method: {', '.join(METHODS)}", "-f": "a file", "-u": "a number"}
+                raise RuleError(flag.offset, f"{flag.text} needs {needs[flag.text]}")
+            if flag.text == "-m":
+                method = words[at].text
+            elif flag.text == "-f":
+                listed += files.patterns(words[at].text, words[at].offset, keys=keys)
             at += 1
         else:
             raise RuleError(
-                flag.offset, f"unknown flag {flag.text!r}; there are -i, -m and --, which ends the flags"
+                flag.offset,
+                f"unknown flag {flag.text!r}; there are -i, -m, -f, -M, -n, -u and --, which ends the flags",
             )
-    return ignore_case, method, words[at:]
+    return ignore_case, method, [*listed, *words[at:]]
 
 
 def _advice(name: str, acls: Collection[str]) -> str:
@@ -143,15 +211,9 @@ def _advice(name: str, acls: Collection[str]) -> str:
         return "; conditions side by side must all hold"
     if name.startswith("{") or name.endswith("}"):
         return "; braces need blanks around them"
-    spelled = _FETCH.fullmatch(name)
-    if spelled is not None and _without_suffix(spelled["name"])[0] in FETCHES:
+    if _without_suffix(name.partition("(")[0].partition(",")[0])[0] in FETCHES:
         return f"; an expression stands in braces: {{ {name} ... }}"
-    return _did_you_mean(name, [*acls, *PREDEFINED])
-
-
-def _did_you_mean(word: str, known: Collection[str]) -> str:
-    close = get_close_matches(word, known, 1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return did_you_mean(name, [*acls, *PREDEFINED])
 
 
 def _never(_: Facts) -> bool:

@@ -24,10 +24,13 @@ class Condition:
     """Recursive descent over the words of one condition."""
 
     def __init__(
-        self, text: str, named: Callable[[Word], Test], expression: Callable[[Sequence[Word], int], Test]
+        self,
+        text: str | Sequence[Word],
+        named: Callable[[Word], Test],
+        expression: Callable[[Sequence[Word], int], Test],
     ) -> None:
-        self._end = len(text)
-        self._words = split(text)
+        self._words = split(text) if isinstance(text, str) else text
+        self._end = len(text) if isinstance(text, str) else _end(text)
         self._named = named
         """Finds an ACL, or raises RuleError."""
         self._expression = expression
@@ -79,6 +82,10 @@ class Condition:
 
     def _offset(self) -> int:
         return self._words[self._at].offset if self._at < len(self._words) else self._end
+
+
+def _end(words: Sequence[Word]) -> int:
+    return words[-1].offset + len(words[-1].text) if words else 0
 
 
 def all_of(tests: Sequence[Test]) -> Test:

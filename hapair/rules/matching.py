@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hapair.rules.lexer import RuleError, Word
+from hapair.rules.patience import regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 TEXT_METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "len")
 """What can be asked of text, besides whether it is there (`found`)."""
 
-_NUMBER = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge")
-_UNBOUNDED = 1 << 62
+_UNBOUNDED = 1 << 63
 
 
 def text_test(method: str, patterns: Sequence[Word], *, ignore_case: bool) -> Callable[[bytes], bool]:
@@ -35,7 +36,7 @@ def text_test(method: str, patterns: Sequence[Word], *, ignore_case: bool) -> Ca
         return lambda sample: in_range(len(sample))
     if method == "reg":
         return _searched([_regular(word, ignore_case=ignore_case) for word in patterns])
-    wanted = tuple(word.text.encode() for word in patterns)
+    wanted = tuple(word.text.encode("utf-8", "surrogateescape") for word in patterns)
     if method in ("dir", "dom", "sub") and not (method == "sub" and len(wanted) == 1 and not ignore_case):
         flags = re.IGNORECASE if ignore_case else 0
         return _searched([re.compile(_expression(method, wanted), flags)])
@@ -73,10 +74,7 @@ def _expression(method: str, wanted: Sequence[bytes]) -> bytes:
 
 
 def _regular(word: Word, *, ignore_case: bool) -> re.Pattern[bytes]:
-    try:
-        return re.compile(word.text.encode(), re.IGNORECASE if ignore_case else 0)
-    except re.error as error:
-        raise RuleError(word.offset, f"invalid regular expression: {error.msg}") from None
+    return regular(word.text, word.offset, ignore_case=ignore_case)
 
 
 def _searched(expressions: Sequence[re.Pattern[bytes]]) -> Callable[[bytes], bool]:
@@ -122,17 +120,19 @@ def _ranges(word: Word, operator: str) -> list[_Range]:
             raise RuleError(word.offset, f"{operator!r} takes a number, not the range {word.text!r}")
         if not low and not high:
             raise RuleError(word.offset, "':' alone is not a range")
-        return [_Range(_number(word, low) if low else 0, _number(word, high) if high else _UNBOUNDED)]
+        return [
+            _Range(_number(word, low) if low else -_UNBOUNDED, _number(word, high) if high else _UNBOUNDED)
+        ]
     number = _number(word, low)
     match operator:
         case "eq":
             return [_Range(number, number)]
         case "ne":
-            return [_Range(0, number - 1), _Range(number + 1, _UNBOUNDED)]
+            return [_Range(-_UNBOUNDED, number - 1), _Range(number + 1, _UNBOUNDED)]
         case "lt":
-            return [_Range(0, number - 1)]
+            return [_Range(-_UNBOUNDED, number - 1)]
         case "le":
-            return [_Range(0, number)]
+            return [_Range(-_UNBOUNDED, number)]
         case "gt":
             return [_Range(number + 1, _UNBOUNDED)]
         case _:

@@ -33,7 +33,7 @@ def address_test(patterns: Sequence[Word]) -> Callable[[str], bool]:
     Raises:
         RuleError: a pattern is no address or network.
     """
-    networks = _Networks([_network(word) for word in patterns])
+    networks = _Networks([network(word) for word in patterns])
     answers: dict[str, bool] = {}
 
     def test(sample: str) -> bool:
@@ -61,12 +61,12 @@ class _Networks:
             return False
         number = int(address)
         if isinstance(address, IPv4Address):
-            return _found(self._v4, number) or _found(self._v6, _MAPPED | number)
+            return _found(self._v4, number) or _found(self._v6, MAPPED | number)
         mapped = address.ipv4_mapped
         return _found(self._v6, number) or (mapped is not None and _found(self._v4, int(mapped)))
 
 
-_MAPPED = 0xFFFF << 32
+MAPPED = 0xFFFF << 32
 """The IPv6 form of an IPv4 address, without it."""
 
 
@@ -81,7 +81,7 @@ def _found(by_mask: ByMask, number: int) -> bool:
     return any(number & mask in numbers for mask, numbers in by_mask)
 
 
-def _network(word: Word) -> Network:
+def network(word: Word) -> Network:
     spelling = _SPELLING.fullmatch(word.text)
     if spelling is None:
         raise RuleError(word.offset, f"{word.text!r} is not an IP address or network")

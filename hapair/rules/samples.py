@@ -1,4 +1,7 @@
-"""Sample fetches: what an expression asks of a request, and how a test is put to it.
+"""The ACLs that nearly every configuration has, each compiled to as few calls as it can be.
+
+`rules.sample` has every fetch and converter, and `rules.sample_match` puts any test to them;
+what is here gives the same answers in a fraction of the time.
 
 One text (`path`), any of several (`hdr(x)`: each element of a comma-separated
 list by itself; `req.fhdr(x)`: each line as a whole), a number (`hdr_cnt(x)`), an
@@ -13,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from hapair.rules.client_hello import OTHER
+from hapair.rules.fetch_request import elements
 from hapair.rules.lexer import RuleError, Word
 from hapair.rules.matching import TEXT_METHODS, number_test, text_test
 from hapair.rules.networks import address_test
@@ -20,18 +25,18 @@ from hapair.rules.networks import address_test
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hapair.rules.client_hello import Hello
     from hapair.rules.facts import Facts, Test
 
 TEXTS = ("path", "query", "method")
 HEADERS = ("hdr", "req.hdr", "req.fhdr")
 COUNTS = ("hdr_cnt", "req.hdr_cnt", "req.fhdr_cnt")
+SERVER_NAMES = ("req.ssl_sni", "req_ssl_sni")
+HELLO_TYPES = ("req.ssl_hello_type", "req_ssl_hello_type")
 CONSTANTS = {"always_true": True, "always_false": False}
-FETCHES = (*TEXTS, *HEADERS, *COUNTS, "src", *CONSTANTS)
-SUFFIXED = ("path", "hdr")
-"""Fetches that take a matching method as a suffix: `path_beg`, `hdr_dom(host)`."""
+FETCHES = (*TEXTS, *HEADERS, *COUNTS, "src", *SERVER_NAMES, *HELLO_TYPES, *CONSTANTS)
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_QUOTED_OR_COMMA = re.compile(rb'"(?:[^"\\]|\\.)*"?|,', re.DOTALL)
 
 
 @attrs.frozen
@@ -64,11 +69,14 @@ def compile_expression(expression: Expression) -> Test:
         return _constant(expression)
     if fetch == "src":
         return _source(expression)
+    if fetch in HELLO_TYPES:
+        return _hello_type(expression)
     return _text(expression)
 
 
 def _text(expression: Expression) -> Test:
-    sample: Callable[[Facts], bytes] = attrgetter(expression.fetch)
+    server_name = expression.fetch in SERVER_NAMES
+    sample: Callable[[Facts], bytes] = _server_name if server_name else attrgetter(expression.fetch)
     if expression.method == "found":
         _no_patterns(expression)
         return lambda facts: bool(sample(facts))
@@ -126,24 +134,27 @@ def _source(expression: Expression) -> Test:
     return lambda facts: test(facts.source)
 
 
+def _hello_type(expression: Expression) -> Test:
+    if expression.method not in ("", "int"):
+        raise _unfit(expression, "it is a number and takes numbers and ranges only")
+    _need_patterns(expression)
+    in_range = number_test(expression.patterns)
+    return lambda facts: in_range(_hello(facts).kind)
+
+
+def _server_name(facts: Facts) -> bytes:
+    return _hello(facts).server_name
+
+
+def _hello(facts: Facts) -> Hello:
+    hello: Hello = getattr(facts, "hello", OTHER)  # only a stream that was looked into has one
+    return hello
+
+
 def _constant(expression: Expression) -> Test:
     _no_patterns(expression)
     verdict = CONSTANTS[expression.fetch]
     return lambda _: verdict
-
-
-def elements(value: bytes) -> list[bytes]:
-    """The elements of a comma-separated header value; commas in quoted strings do not count."""
-    if b'"' not in value:
-        return [element.strip(b" \t") for element in value.split(b",")]
-    found = []
-    start = 0
-    for match in _QUOTED_OR_COMMA.finditer(value):
-        if match[0] == b",":
-            found.append(value[start : match.start()].strip(b" \t"))
-            start = match.end()
-    found.append(value[start:].strip(b" \t"))
-    return found
 
 
 def _text_test(expression: Expression) -> Callable[[bytes], bool]:

@@ -26,6 +26,9 @@ Key = tuple[str, str]
 """Kind and name."""
 Watched = TrackScript | TrackFile | TrackProcess | TrackRoute
 
+RunCommand = Callable[[tuple[str, ...], float, str | None], Awaitable[str]]
+"""Words, seconds that it may take, the account to run it as (None: the usual one) -> what went wrong."""
+
 MAX_FILE = 64
 """Bytes of a tracked file that are looked at."""
 MAX_LOOKS = 8
@@ -45,10 +48,10 @@ class TrackerService:
     def __init__(
         self,
         report: Callable[[str, str, Found], None],
-        run_command: Callable[[tuple[str, ...], float], Awaitable[str]],
+        run_command: RunCommand,
         proc: Path = Path("/proc"),
     ) -> None:
-        """`report` is told the first finding and every change; `run_command` returns what went wrong."""
+        """`report` is told the first finding and every change."""
         self._report = report
         self._run_command = run_command
         self._proc = proc
@@ -122,7 +125,7 @@ class TrackerService:
         def look(up: bool) -> None:
             self._found(key, Found(up, "" if up else "is down" if link.index else "is not there"))
 
-        unsubscribe = link.subscribe(look, lambda _address: None)
+        unsubscribe = link.subscribe(look, lambda _index, _address: None)
         try:
             look(link.up)
             await trio.sleep_forever()
@@ -133,7 +136,7 @@ class TrackerService:
         health = rise_fall.Health.initial(script.rise, script.fall)
         timeout = script.timeout if script.timeout is not None else script.interval
         while True:
-            problem = await self._run_command(script.script, timeout)
+            problem = await self._run_command(script.script, timeout, script.user)
             health = rise_fall.after(health, not problem)
             why = "" if health.up else f"fails: {problem or 'not well often enough'}"
             self._found(key, Found(health.up, why))

@@ -12,10 +12,10 @@ from collections import Counter
 
 import attrs
 
-from hapair.config.model import ChecksumForm, IPAddress, IPInterface, IPNetwork, VrrpInstance
+from hapair.config.model import ChecksumForm, IPAddress, IPNetwork, VrrpInstance
 from hapair.vrrp import guard, wire
-from hapair.vrrp.election import OWNER
 from hapair.vrrp.events import AdvertReceived
+from hapair.vrrp.router import OWNER
 from hapair.vrrp.status import Peer
 
 log = logging.getLogger("hapair.vrrp")
@@ -82,10 +82,10 @@ class Adverts:
             for destination in guard.destinations(self._instance, self._source)
         }
 
-    def plan(self, ifindex: int, addresses: tuple[IPInterface, ...]) -> guard.Plan:
-        """Return what the guard shall do for this router while it holds `addresses`."""
+    def plan(self, ifindex: int, requests: tuple[bytes, ...]) -> guard.Plan:
+        """Return what the guard shall do for this router: `requests`, then say goodbye."""
         return guard.plan(
-            self._instance, ifindex=ifindex, source=self._source, addresses=addresses, form=self._form
+            self._instance, ifindex=ifindex, source=self._source, requests=requests, form=self._form
         )
 
     def _learn(self, advert: wire.Advert) -> None:
@@ -96,6 +96,12 @@ class Adverts:
         if set(advert.addresses) != ours and self._first("addresses", advert.source, advert.addresses):
             theirs = ", ".join(map(str, advert.addresses))
             log.warning("(%s) %s advertises other addresses than ours: %s", name, advert.source, theirs)
+        seconds = advert.interval
+        if round(self._instance.advert_interval * 100) != round(seconds * 100) and self._first(
+            "interval", advert.source, seconds
+        ):
+            ours_is = self._instance.advert_interval
+            log.info("(%s) %s advertises each %g s, we each %g s", name, advert.source, seconds, ours_is)
         if advert.priority == OWNER and self._first("owner", advert.source):
             log.warning("(%s) %s claims to own the addresses (priority 255)", name, advert.source)
 

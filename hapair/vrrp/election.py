@@ -7,10 +7,11 @@ operators type, MASTER.
 Beyond the RFC: a FAULT state while the link is down, or tracking or the sync group
 says so; weights that tracking adds to the priority, effective priority 1 while it
 asks to yield; keepalived's preempt_delay; one last advert of a MASTER that yields;
-a MASTER that leaves and serves on until it is relieved; and the times at which a
-MASTER announces its addresses and renews their lifetimes.
+a MASTER that leaves and serves on until it is relieved; a pair without a skew time; and
+the times at which a MASTER announces its addresses and renews their lifetimes.
 
 Longer than most files: it is one machine, and its transitions are easier to check side by side.
+What a router knows of itself is in `router`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from math import inf
 
 import attrs
 
-from hapair.config.model import InitialState, IPAddress, VrrpInstance
+from hapair.config.model import IPAddress
 from hapair.vrrp.events import (
     AddressLost,
     AddVips,
@@ -45,107 +46,18 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
-from hapair.vrrp.tracking import WELL, Verdict
-
-OWNER = 255
-"""Priority of the address owner (RFC 9568 section 5.2.4): never waits for anybody."""
-
-RESIGNING = 0
-"""Priority of the goodbye advert (RFC 9568 section 5.2.4)."""
-
-AILING = 1
-"""Effective priority of a router that yields: the least that can still hold the VIP."""
-
-STRONGEST = 254
-"""The most that weights can reach: they make nobody an owner."""
+from hapair.vrrp.router import AILING, RESIGNING, Router
 
 REFRESH_INTERVAL = 0.5
 """Seconds between renewals of the VIPs' lifetimes, which are whole seconds and at least 2."""
 
 
+AMENDS = 5
+"""Adverts of the winner that the loser of a pair answers: its one last advert may have been lost."""
+
+
 RELIEF_MARGIN = 0.05
 """Seconds that a relief may be late: it wakes up, and its advert must get here."""
-
-
-@attrs.frozen
-class Router:
-    """What a router knows of itself: its configuration and what tracking makes of it."""
-
-    priority: int
-    """As configured; adverts carry `effective_priority`."""
-    source: IPAddress
-    """Its primary address: breaks the tie between equal priorities."""
-    advert_interval: float = 1.0
-    version: int = 3
-    claims: bool = True
-    """Whether an address owner starts as MASTER; False: it waits like everybody."""
-    startup_delay: float = 0.0
-    """Seconds after the start before it takes part."""
-    down_timer_adverts: int = 3
-    preempt: bool = True
-    preempt_delay: float = 0.0
-    """Seconds between the first lower-priority advert and preemption."""
-    tracking: Verdict = WELL
-    grouped: bool = False
-    """It belongs to a sync group, and becomes MASTER with all its members."""
-    held: bool = False
-    """Another member of its sync group is in FAULT."""
-    garp_count: int = 5
-    garp_delay: float = 5.0
-    garp_refresh: float = 60.0
-    garp_refresh_repeat: int = 1
-    garp_lower_prio_repeat: int | None = None
-    """None: `garp_count`."""
-    garp_lower_prio_delay: float | None = None
-    """None: `garp_delay`."""
-
-    @property
-    def effective_priority(self) -> int:
-        if self.tracking.ailing:
-            return AILING
-        if self.priority == OWNER:
-            return OWNER
-        return min(STRONGEST, max(AILING, self.priority + self.tracking.weight))
-
-    @property
-    def unfit(self) -> bool:
-        """Whether it must not take part, even though its link is up."""
-        return self.tracking.fault or self.held
-
-    @property
-    def owns(self) -> bool:
-        """An owner that need not wait for anybody."""
-        return self.claims and self.effective_priority == OWNER
-
-    def skew_time(self, interval: float) -> float:
-        """Our Skew_Time; `interval` is the master's (RFC 9568) and of no account in version 2 (RFC 3768)."""
-        return skew_time(self.effective_priority, 1.0 if self.version == 2 else interval)
-
-    def master_down_interval(self, interval: float) -> float:
-        """The silence, in seconds, after which we take the master for dead (section 6.1 of both RFCs)."""
-        return self.down_timer_adverts * interval + self.skew_time(interval)
-
-
-def router_of(instance: VrrpInstance, source: IPAddress, *, tracking: Verdict = WELL) -> Router:
-    """Return what the election needs to know of a configured instance."""
-    return Router(
-        priority=instance.priority,
-        source=source,
-        advert_interval=instance.advert_interval,
-        version=instance.version,
-        claims=instance.state is not InitialState.BACKUP,
-        startup_delay=instance.startup_delay,
-        down_timer_adverts=instance.down_timer_adverts,
-        preempt=instance.preempt,
-        preempt_delay=instance.preempt_delay,
-        tracking=tracking,
-        garp_count=instance.garp_count,
-        garp_delay=instance.garp_delay,
-        garp_refresh=instance.garp_refresh,
-        garp_refresh_repeat=instance.garp_refresh_repeat,
-        garp_lower_prio_repeat=instance.garp_lower_prio_repeat,
-        garp_lower_prio_delay=instance.garp_lower_prio_delay,
-    )
 
 
 @attrs.frozen
@@ -173,6 +85,12 @@ class Backup:
     """Until then a lower-priority master is left alone; None while none was heard."""
     ready: bool = False
     """It would be MASTER by now, and waits for the other members of its sync group."""
+    master: IPAddress | None = None
+    """Who was heard last; None while nobody was."""
+    amends: int = 0
+    """So many more times it makes the winner announce itself."""
+    amends_at: float = 0.0
+    """Not before: once an interval."""
 
 
 @attrs.frozen
@@ -195,11 +113,6 @@ class Master:
 State = Initialize | Fault | Backup | Master
 
 Step = tuple[State, tuple[Order, ...]]
-
-
-def skew_time(priority: int, interval: float) -> float:
-    """Return Skew_Time in seconds: a better candidate waits less (RFC 9568 section 6.1)."""
-    return (256 - priority) * interval / 256
 
 
 def deadline(state: State) -> float:
@@ -307,11 +220,13 @@ def _become_master(router: Router, now: float) -> Step:
         ),
         now,
     )
+    # Announced first, though the RFC's list has the advert first: it makes the one that we relieve drop the
+    # VIPs, and what clients still send to it then is lost.
     return state, (
         AddVips(),
         OpenGate(),
-        SendAdvert(router.effective_priority),
         Announce(router.garp_count),
+        SendAdvert(router.effective_priority),
     )
 
 
@@ -321,10 +236,18 @@ def _step_backup(router: Router, state: Backup, event: Event, now: float) -> Ste
             return _may_be_master(router, state, now)
         case Promoted() if state.ready:
             return _become_master(router, now)
+        case AdvertReceived(priority=0) if state.master not in (None, event.source):
+            # RFC 9568 would have us take over from a master that lives: whoever says goodbye, it is not that.
+            return state, ()
         case AdvertReceived(priority=0):  # RESIGNING: a bare name would capture
-            return attrs.evolve(state, master_down_at=now + router.skew_time(state.master_interval)), ()
+            return attrs.evolve(state, master_down_at=now + _wait_after_goodbye(router, state)), ()
         case AdvertReceived():
-            return _heard_by_backup(router, state, event, now), ()
+            heard = attrs.evolve(_heard_by_backup(router, state, event, now), master=event.source)
+            if not state.amends or event.priority < router.effective_priority:
+                return heard, ()
+            if now < state.amends_at:
+                return attrs.evolve(heard, amends=state.amends, amends_at=state.amends_at), ()
+            return _make_amends(heard, state.amends - 1, now), (SendAdvert(RESIGNING, again=True),)
         case Reconfigured() | TrackingChanged() if router.owns:
             return _may_be_master(router, state, now)
         case TrackingChanged():
@@ -334,6 +257,27 @@ def _step_backup(router: Router, state: Backup, event: Event, now: float) -> Ste
             return attrs.evolve(state, master_down_at=state.master_down_at + shift), ()
         case _:
             return state, ()
+
+
+def _wait_after_goodbye(router: Router, state: Backup) -> float:
+    """Seconds to leave to better candidates when somebody resigns.
+
+    The only backup of a pair has nobody to wait for, but it must have heard the master
+    before.  One that is ailing leaves the master the time to come back.
+    """
+    if state.master is not None and not router.skew and not router.tracking.ailing:
+        return 0.0
+    return router.skew_time(state.master_interval)
+
+
+def _make_amends(state: Backup, left: int, now: float) -> Backup:
+    """Remember to say once more, an interval later, that we were MASTER and are not.
+
+    On a wire that loses packets the winner may have heard nothing of us, and clients would keep
+    us in their ARP caches.  Goodbyes, which are no second master; only in a pair (`skew`), for a
+    third router would take them for the master's.
+    """
+    return attrs.evolve(state, amends=left, amends_at=now + state.master_interval / 2)
 
 
 def _heard_by_backup(router: Router, state: Backup, advert: AdvertReceived, now: float) -> Backup:
@@ -363,7 +307,10 @@ def _step_master(router: Router, state: Master, event: Event, now: float) -> Ste
         case AdvertReceived() if (event.priority, event.source) > (priority, router.source):
             # One last advert, when the VIPs are gone: without it a winner that spoke first would never
             # know that we were there, and leave us in the clients' ARP caches (see _duel).
-            return _backup(router, event.interval, now), (CloseGate(), DropVips(), SendAdvert(priority))
+            backup = attrs.evolve(_backup(router, event.interval, now), master=event.source)
+            if not router.skew:
+                backup = _make_amends(backup, AMENDS, now)
+            return backup, (CloseGate(), DropVips(), SendAdvert(priority))
         case AdvertReceived():
             return _duel(router, advertised, now)
         case TrackingChanged() if event.verdict.ailing and not event.before.ailing:

@@ -153,6 +153,8 @@ class CloseGate:
 class SendAdvert:
     priority: int
     """0 is the goodbye: the peer takes over after its skew time."""
+    again: bool = False
+    """It was said before, and is not worth a line in the log."""
 
 
 @attrs.frozen

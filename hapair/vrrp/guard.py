@@ -14,9 +14,13 @@ from math import ceil
 
 import attrs
 
-from hapair.config.model import ChecksumForm, IPAddress, IPInterface, VrrpInstance
+from hapair.config.model import ChecksumForm, IPAddress, Vip, VrrpInstance
 from hapair.vrrp import wire
-from hapair.vrrp.election import RESIGNING
+from hapair.vrrp.router import RESIGNING
+
+RELIEF_MARGIN = 0.05
+LONGEST_SKEW = 1.0
+"""Seconds: for the peer to be heard, and that a VIP may wait for it; its lifetime is longer."""
 
 _AF_INET = 2
 _AF_INET6 = 10
@@ -38,6 +42,10 @@ class Plan:
     """Netlink, to be sent first: no VIP may be left when the peer hears the goodbye."""
     packets: tuple[bytes, ...]
     """IP packets with their header, to be sent out of `ifindex`."""
+    relief: float = 0.0
+    """Seconds that workers, if there are any, serve on when nobody else is heard."""
+    addresses: tuple[IPAddress, ...] = ()
+    """The VIPs, for the workers."""
 
 
 def plan(
@@ -45,16 +53,13 @@ def plan(
     *,
     ifindex: int,
     source: IPAddress,
-    addresses: tuple[IPInterface, ...],
+    requests: tuple[bytes, ...],
     form: ChecksumForm,
 ) -> Plan:
-    """Return the plan: delete `addresses`, then a priority-0 advert to the group and every peer.
-
-    `addresses` may be more than the instance's, while they are being changed.
-    """
+    """Return the plan: `requests`, then a priority-0 advert to the group and every peer."""
     return Plan(
         ifindex=ifindex,
-        requests=tuple(delete_address(ifindex, vip) for vip in addresses),
+        requests=requests,
         packets=tuple(
             wire.ip_packet(
                 source,
@@ -72,7 +77,15 @@ def plan(
             )
             for destination in destinations(instance, source)
         ),
+        relief=relief(instance),
+        addresses=tuple(vip.ip for vip in instance.held),
     )
+
+
+def relief(instance: VrrpInstance) -> float:
+    """Return in how many seconds a peer that heard our goodbye is MASTER, or will not be."""
+    longest_skew = 1.0 if instance.version == 2 else instance.advert_interval
+    return RELIEF_MARGIN + (min(longest_skew, LONGEST_SKEW) if instance.skew else 0.0)
 
 
 def destinations(instance: VrrpInstance, source: IPAddress) -> tuple[IPAddress, ...]:
@@ -85,7 +98,7 @@ def dialect_of(instance: VrrpInstance) -> wire.Dialect:
     return wire.Dialect(instance.version, instance.advert_interval, (instance.auth_pass or "").encode())
 
 
-def delete_address(ifindex: int, vip: IPInterface) -> bytes:
+def delete_address(ifindex: int, vip: Vip) -> bytes:
     """Return the RTM_DELADDR request for one address; nobody waits for its acknowledgement."""
     packed = vip.ip.packed
     family = _AF_INET if vip.version == 4 else _AF_INET6

@@ -60,7 +60,18 @@ class DuplicateMasterGone:
     """How long it was heard."""
 
 
-Report = Transition | PriorityChanged | GuardStrike | DuplicateMaster | DuplicateMasterGone
+@attrs.frozen
+class AddressConflict:
+    """While MASTER: another station claims one of our addresses, and we have announced it again."""
+
+    instance: str
+    address: str
+    mac: str
+    times: int
+    """Claims since the report before."""
+
+
+Report = Transition | PriorityChanged | GuardStrike | DuplicateMaster | DuplicateMasterGone | AddressConflict
 
 
 def unheard(_report: Report) -> None:

@@ -21,11 +21,12 @@ from typing import NoReturn
 import attrs
 import trio
 
-from hapair.config.model import IPAddress, IPInterface, VrrpInstance
+from hapair.config.model import IPAddress, IPInterface, Vip, VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.ports import Addresses, Announcer, Gate, Guard, Link, Placed, Routes, Segment
+from hapair.kernel.ports import Addresses, Announcer, Claims, Gate, Guard, Link, Routes, Segment
 from hapair.vrrp import election
 from hapair.vrrp.adverts import Adverts
+from hapair.vrrp.conflicts import Conflicts
 from hapair.vrrp.events import (
     AddressLost,
     AddVips,
@@ -49,8 +50,10 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.holding import Holding
 from hapair.vrrp.pacing import Pacing
 from hapair.vrrp.reports import (
+    AddressConflict,
     DuplicateMaster,
     DuplicateMasterGone,
     GuardStrike,
@@ -59,6 +62,7 @@ from hapair.vrrp.reports import (
     Transition,
     unheard,
 )
+from hapair.vrrp.router import RESIGNING, router_of
 from hapair.vrrp.split_brain import SplitBrain
 from hapair.vrrp.status import RouterStatus, cause, state_of
 from hapair.vrrp.sync_group import GroupEvent, Member, member_of
@@ -98,6 +102,7 @@ class VirtualRouter:
         routes: Routes,
         segment: Segment,
         announcer: Announcer,
+        claims: Claims,
         gate: Gate,
         guard: Guard,
         lifetime: int = 2,
@@ -106,28 +111,31 @@ class VirtualRouter:
         self._instance = instance
         self._source = source
         self._link = link
-        self._addresses = addresses
-        self._routes = routes
         self._segment = segment
         self._announcer = announcer
+        self._claims = claims
         self._gate = gate
         self._guard = guard
-        self._lifetime = lifetime
         self._report = report
 
-        self._router = election.router_of(instance, source)
+        self._router = router_of(instance, source)
         self._state: election.State = election.Initialize()
         self._adverts = Adverts(instance, source)
-        self._former: tuple[IPInterface, ...] = ()
-        """VIPs of the configuration before this one that may still be on the interface."""
+        self._holding = Holding(
+            instance,
+            link=link,
+            addresses=addresses,
+            routes=routes,
+            guard=guard,
+            plan=self._adverts.plan,
+            lifetime=lifetime,
+        )
         self._strikes = guard.strikes()
         self._pacing = Pacing()
-        self._vips = frozenset(vip.ip for vip in instance.held)
+        self._conflicts = Conflicts()
         self._look_at = inf
-        """When to look for VIPs that somebody else has put somewhere."""
+        """When to look for VIPs that somebody else has put somewhere, and which networks the link is in."""
         self._looked_at = -inf
-        self._misplaced: dict[Placed, int] = {}
-        """How often each was removed."""
         self._inbox: deque[Event | _Change] = deque()
         self._waiting: trio.CancelScope | None = None
         self._running = False
@@ -148,7 +156,7 @@ class VirtualRouter:
         unsubscribe = self._link.subscribe(self._on_link, self._on_address_lost, self._on_address_seen)
         self._running = True
         try:
-            await self._sweep()
+            await self._holding.sweep()
             await self._handle(Started(self._link.up))
             task_status.started()
             while True:
@@ -223,9 +231,11 @@ class VirtualRouter:
             effective_priority=self._router.effective_priority,
             why=self._router.tracking.why,
             peer=self._adverts.peer,
-            misplaced_addresses=sum(self._misplaced.values()),
+            misplaced_addresses=self._holding.misplaced,
             duplicate_masters=self._split.count,
             duplicate_master_seconds=self._split.seconds,
+            address_conflicts=self._conflicts.count,
+            conflicting_mac=self._conflicts.mac,
             adverts_sent=self._sent,
             adverts_received=self._adverts.received,
             drops=MappingProxyType(dict(self._adverts.drops)),
@@ -239,22 +249,24 @@ class VirtualRouter:
     def _on_link(self, up: bool) -> None:
         self._tell(LinkUp() if up else LinkDown())
 
-    def _on_address_lost(self, address: IPInterface) -> None:
-        if address in self._instance.held:
+    def _on_address_lost(self, index: int, address: IPInterface) -> None:
+        if self._holding.is_home(index, address):
             self._tell(AddressLost(str(address)))
 
     def _on_address_seen(self, index: int, address: IPInterface) -> None:
-        if address.ip in self._vips and not self._belongs(index, address):
+        if self._holding.worth_a_look(index, address, master=self._is_master):
             self._look_at = max(trio.current_time(), self._looked_at + LOOK_INTERVAL)
             if self._waiting is not None:
                 self._waiting.cancel()
 
-    def _belongs(self, index: int, address: IPInterface) -> bool:
-        """Whether a VIP is where it should be; a link-local address of another link is no VIP."""
-        if address.ip.is_link_local and index != self._link.index:
-            return True
-        master = isinstance(self._state, election.Master)
-        return master and index == self._link.index and address in self._instance.held
+    def _on_claim(self, address: IPAddress, mac: str) -> None:
+        self._conflicts.heard(address, mac, trio.current_time())
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    @property
+    def _is_master(self) -> bool:
+        return isinstance(self._state, election.Master)
 
     async def _next(self) -> Event | _Change:
         """Return what happens next; nothing is awaited between finding it and returning it."""
@@ -275,8 +287,13 @@ class VirtualRouter:
             if self._pacing.due <= now:
                 await self._announce_paced()
                 continue
+            if self._conflicts.due <= now:
+                await self._defend(now)
+                continue
             if self._look_at <= now:
-                await self._remove_misplaced()
+                self._looked_at, self._look_at = now, inf
+                await self._holding.remove_misplaced(master=self._is_master)
+                await self._learn_networks()
                 continue
             # What is queued comes before a silence: we may have been asleep, not the master.
             packet = self._segment.receive_nowait()
@@ -291,7 +308,8 @@ class VirtualRouter:
                 return DeadlinePassed()
             else:
                 self._read = 0
-                wake = min(election.deadline(self._state), self._pacing.due, self._look_at)
+                own = self._pacing.due, self._conflicts.due, self._look_at
+                wake = min(election.deadline(self._state), *own)
                 with trio.CancelScope(deadline=wake) as self._waiting:
                     await self._segment.readable()
                 self._waiting = None
@@ -309,6 +327,7 @@ class VirtualRouter:
         self._state, orders = election.step(self._router, before, event, now)
         if not isinstance(self._state, election.Master):
             self._pacing.clear()
+            self._conflicts.end()
         self._note_masters(before, event, now)
         if type(self._state) is not type(before):
             self._since = now
@@ -343,7 +362,7 @@ class VirtualRouter:
         was = self._split
         if not (isinstance(before, election.Master) and isinstance(self._state, election.Master)):
             self._split = was.over()
-        elif isinstance(event, AdvertReceived) and event.priority != election.RESIGNING:
+        elif isinstance(event, AdvertReceived) and event.priority != RESIGNING:
             silence = self._router.down_timer_adverts * event.interval
             known = now - self._since > 1.5 * max(event.interval, self._router.advert_interval)
             self._split = was.heard(event.source, silence, now, known=known)
@@ -390,26 +409,44 @@ class VirtualRouter:
                     if not await self._add_vips():
                         return
                 case DropVips():
-                    await self._drop_vips()
+                    await self._holding.drop()
                 case OpenGate():
                     self._gate.open()
+                    self._conflicts.begin(trio.current_time())
+                    self._claims.watch(self._instance.held, self._on_claim)
                 case CloseGate():
                     self._gate.close()
-                case SendAdvert(priority=priority):
+                    self._claims.forget()
+                case SendAdvert(priority=priority, again=again):
                     await self._segment.send(self._adverts.payloads(priority))
                     self._sent += 1
-                    if priority == election.RESIGNING:
+                    if priority == RESIGNING and not again:
                         log.info("(%s) sent 0 priority", self._instance.name)
                 case Announce(count=count):
-                    await self._announce(count)
+                    await self._announce(self._instance.held, count)
 
-    async def _announce(self, count: int) -> None:
-        addresses = tuple(vip.ip for vip in self._instance.held)
+    async def _defend(self, now: float) -> None:
+        """Contradict whoever says to have our addresses."""
+        name, defences = self._instance.name, self._conflicts.take(now)
+        claimed = {defence.address for defence in defences}
+        for defence in defences:
+            log.warning(
+                "(%s) %s claims %s (%d times), announcing it again",
+                name,
+                defence.mac,
+                defence.address,
+                defence.times,
+            )
+            self._report(AddressConflict(name, str(defence.address), defence.mac, defence.times))
+        vips = tuple(vip for vip in self._instance.held if vip.ip in claimed)
+        await self._announce(vips, self._instance.garp_count)
+
+    async def _announce(self, vips: tuple[Vip, ...], count: int) -> None:
         if self._instance.garp_interval or self._instance.gna_interval:
-            self._pacing.order(addresses, count, trio.current_time())
+            self._pacing.order(vips, count, trio.current_time())
             await self._announce_paced()
         else:
-            await self._announcer.announce(addresses, count)
+            await self._announcer.announce(vips, count)
 
     async def _announce_paced(self) -> None:
         now, instance = trio.current_time(), self._instance
@@ -419,92 +456,38 @@ class VirtualRouter:
 
     async def _add_vips(self) -> bool:
         """Return False when the interface has vanished: that is a fault to be handled, not an error."""
-        self._protect(self._instance.held + self._former)
         try:
-            for vip in self._instance.held:
-                await self._addresses.add(vip, self._lifetime)
+            await self._holding.add()
         except KernelError as error:
             if error.errno != errno.ENODEV:
                 raise
             # First in line: its Link may have queued that it is up again.
             self._inbox.appendleft(LinkDown())
             return False
-        await self._routes.add(self._instance)
         return True
 
-    def _protect(self, held: tuple[IPInterface, ...]) -> None:
-        """Let the guard know all that we hold."""
-        plan = self._adverts.plan(self._link.index, held)
-        deletions = self._routes.deletions(self._instance)
-        self._guard.protect(self._instance.name, attrs.evolve(plan, requests=deletions + plan.requests))
-
-    async def _drop_vips(self) -> None:
-        """Take every VIP off; one that cannot be removed must not keep the others."""
-        await self._routes.remove(self._instance)
-        failure: KernelError | None = None
-        for vip in self._instance.held + self._former:
-            try:
-                await self._addresses.remove(vip)
-            except KernelError as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure  # and the guard keeps its plan
-        self._former = ()
-        self._guard.release(self._instance.name)
-
-    async def _sweep(self) -> None:
-        """Remove what an earlier life of this node has left behind."""
-        await self._routes.remove(self._instance)
-        for vip in await self._addresses.present() & frozenset(self._instance.held):
-            log.info("(%s) removing %s, left over on %s", self._instance.name, vip, self._link.name)
-            await self._addresses.remove(vip)
-        await self._remove_misplaced()
-
-    async def _remove_misplaced(self) -> None:
-        """Remove VIPs that are on another interface, with another prefix, or here while we are not MASTER."""
-        self._looked_at, self._look_at = trio.current_time(), inf
-        for placed in await self._addresses.everywhere(self._vips):
-            if self._belongs(placed.index, placed.address):
-                continue
-            await self._addresses.remove_misplaced(placed)
-            self._misplaced[placed] = times = self._misplaced.get(placed, 0) + 1
-            if times & (times - 1) == 0:  # 1, 2, 4, 8 ...: who puts it there may be as stubborn as we are
-                log.warning(
-                    "(%s) somebody put %s on %s, removing it (%d times now)",
-                    self._instance.name,
-                    placed.address,
-                    placed.ifname,
-                    times,
-                )
-
     async def _learn_networks(self) -> None:
-        vips = {vip.ip for vip in self._instance.held}
-        present = await self._addresses.present()
-        self._adverts.on_link(tuple(address.network for address in present if address.ip not in vips))
+        self._adverts.on_link(await self._holding.networks())
 
     async def _reconfigure(self, change: _Change) -> None:
         old, new = self._instance, change.instance
         others = (old.virtual_routes, old.virtual_rules) != (new.virtual_routes, new.virtual_rules)
-        if others and isinstance(self._state, election.Master):
-            await self._routes.remove(old)
+        if others and self._is_master:
+            await self._holding.drop_routes()
         addresses = others or new.held != old.held
         self._adopt(new)
+        if addresses and self._is_master:
+            self._claims.watch(new.held, self._on_claim)
         await self._handle(Reconfigured(addresses))
-        if isinstance(self._state, election.Master):
-            for vip in self._former:
-                await self._addresses.remove(vip)
-        self._former = ()
-        if isinstance(self._state, election.Master):
-            self._protect(self._instance.held)
+        await self._holding.settle(master=self._is_master)
         change.done.set()
 
     def _adopt(self, instance: VrrpInstance) -> None:
-        self._former = tuple(vip for vip in self._instance.held if vip not in instance.held)
         self._instance = instance
-        self._vips = frozenset(vip.ip for vip in instance.held)
+        self._holding.adopt(instance)
         was = self._router
         self._router = attrs.evolve(
-            election.router_of(instance, self._source, tracking=was.tracking),
+            router_of(instance, self._source, tracking=was.tracking),
             grouped=was.grouped,
             held=was.held,
         )

@@ -28,6 +28,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.router import RESIGNING, Router
 
 
 class RouterState(Enum):
@@ -85,11 +86,13 @@ class RouterStatus:
     """Times that another MASTER was heard while we were and stayed MASTER."""
     duplicate_master_seconds: float = 0.0
     """Between the first and the last advert of each, altogether."""
+    address_conflicts: int = 0
+    """Times that another station claimed one of our addresses while we were MASTER."""
+    conflicting_mac: str = ""
+    """Of the last of them."""
 
 
-def cause(
-    router: election.Router, before: election.State, event: Event, peer: Peer | None, now: float
-) -> str:
+def cause(router: Router, before: election.State, event: Event, peer: Peer | None, now: float) -> str:
     """Say why `event` makes `router` leave a state, for the log; `peer` as heard before or with it."""
     match event:
         case Started():
@@ -126,10 +129,10 @@ def _leaving(state: election.State) -> bool:
     return isinstance(state, election.Master) and state.leaving_at < inf
 
 
-def _silence(router: election.Router, peer: Peer | None, now: float) -> str:
+def _silence(router: Router, peer: Peer | None, now: float) -> str:
     if peer is None:
         return "no other router was heard"
-    if peer.priority == election.RESIGNING:
+    if peer.priority == RESIGNING:
         return f"{peer.address} resigned"
     silence = now - peer.heard_at
     if peer.priority < router.effective_priority and silence <= 2 * peer.interval:

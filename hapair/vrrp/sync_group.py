@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from hapair.vrrp.election import Backup, Fault, Master, Router, State
+from hapair.vrrp.election import Backup, Fault, Master, State
 from hapair.vrrp.events import Demoted, GroupChanged, Promoted
+from hapair.vrrp.router import Router
 
 
 @attrs.frozen

@@ -101,19 +101,22 @@ def servers(
     usable: Mapping[str, frozenset[str]],
     doubted: Mapping[str, frozenset[str]] = NOBODY,
 ) -> Finding:
-    """Return whether a tracked backend has enough usable servers, and none in doubt.
+    """Return whether a tracked backend, or each of a frontend, has enough usable servers, none in doubt.
 
     One doubted server is enough to wait: balancing would send it its share before its
     checks find out.  A doubt ends by itself, with a check that passes or with DOWN.
     `usable` must know every tracked backend: a name that is missing is a bug of the
     caller (the configuration was checked), so it raises KeyError rather than guess.
     """
-    here = usable[track.name]
-    unchecked = here & doubted.get(track.name, frozenset())
-    if unchecked:
-        return Finding(
-            track, ok=False, why=f"waits for a check of {', '.join(sorted(unchecked))}", pending=True
-        )
-    if len(here) < track.least:
-        return Finding(track, ok=False, why=f"has {len(here)} usable servers, needs {track.least}")
+    for name in track.watched_backends:
+        unchecked = usable[name] & doubted.get(name, frozenset())
+        if unchecked:
+            why = f"waits for a check of {', '.join(sorted(unchecked))}"
+            return Finding(track, ok=False, why=why, pending=True)
+    for name in track.watched_backends:
+        if len(usable[name]) < track.least:
+            why = f"has {len(usable[name])} usable servers, needs {track.least}"
+            return Finding(
+                track, ok=False, why=why if name == track.name else f"needs backend {name}, which {why}"
+            )
     return Finding(track, ok=True)

@@ -28,6 +28,8 @@ DSCP_CS6 = 0xC0
 _ADVERTISEMENT = 1
 _NO_AUTHENTICATION = 0
 _SIMPLE_PASSWORD = 1
+ABSURD = 100
+"""Times our own interval: no master that we would wait for advertises as rarely as that."""
 PASSWORD_LENGTH = 8
 """Octets of authentication data that end every version 2 message."""
 _HEADER = struct.Struct("!BBBBHH")
@@ -51,7 +53,8 @@ class Drop(Enum):
     COUNT = "count"
     """No address at all."""
     INTERVAL = "interval"
-    """0: every timer derived from it would be 0.  In version 2 also any other than ours."""
+    """0: every timer derived from it would be 0.  Absurd: who believed it would miss the master for minutes.
+    In version 2 also any other than ours."""
     AUTHENTICATION = "authentication"
     """Version 2: another type than ours, or another password."""
     CHECKSUM = "checksum"
@@ -80,7 +83,7 @@ class Dialect:
 
     version: int = 3
     interval: float = 1.0
-    """Seconds; compared in version 2 only."""
+    """Seconds; version 2 compares it, version 3 drops what is more than ABSURD times as long."""
     password: bytes = b""
     """At most 8 octets; version 2 only.  Empty: no authentication."""
 
@@ -147,9 +150,9 @@ def decode(packet: Packet, expected: Expected) -> Advert | Drop:
         form = _checksum_form(packet)
         if form is None:
             return Drop.CHECKSUM
-        if not interval & _INTERVAL_MASK:
-            return Drop.INTERVAL
         seconds = (interval & _INTERVAL_MASK) / 100
+        if not 0 < seconds <= ABSURD * dialect.interval:
+            return Drop.INTERVAL
     return Advert(
         source=packet.source,
         vrid=vrid,
@@ -194,6 +197,10 @@ def _misdirected(packet: Packet, expected: Expected) -> Drop | None:
         return Drop.OWN_SOURCE
     if not to_group:
         return None if source in expected.peers else Drop.NOT_A_PEER
+    if source.version == 6 and source.is_link_local:
+        return (
+            None  # whatever its interface has at the moment: after a link flap the addresses come back later
+        )
     if expected.on_link and not any(source in network for network in expected.on_link):
         return Drop.OFF_LINK
     return None

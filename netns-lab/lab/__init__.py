@@ -10,6 +10,8 @@
     probe        a fresh connection every 2 ms (a program of its own)
     probers      who is asked what: requests, VIP holders, ARP
     faults       what we do to a node, and how it is undone
+    disturbances what happens and is over by itself: on the wire, to addresses, links, processes, servers
+    forgery      adverts of strangers
     verdicts     gap, two holders, takeover: pure arithmetic over what was recorded
     scenario     start a pair, break it, measure, hand back
     report       tables

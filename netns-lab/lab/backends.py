@@ -246,7 +246,8 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self._due: list[tuple[float, int, Connection]] = []
         self._order = count()
-        self._listener = socket.create_server((address, port), backlog=4096)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family, backlog=4096)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self.epoll.register(self._listener, select.EPOLLIN)

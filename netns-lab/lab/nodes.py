@@ -8,17 +8,17 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Literal, Protocol
 
 import attrs
 import trio
 
-from lab.processes import Machine, Process
-from lab.topology import INTERFACE
+from lab.processes import Machine, Process, descendants
+from lab.topology import INTERFACE, LINK_LOCAL_VIP, IPAddress, IPInterface
 
-Kind = Literal["hapair", "keepalived"]
+Kind = Literal["hapair", "hapair-1", "hapair-2", "keepalived"]
+"""The number is that of the workers."""
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,10 +30,15 @@ class Settings:
     priority: int
     advert_interval: float
     """Seconds."""
-    vip: IPv4Interface
-    servers: Mapping[str, IPv4Address]
+    vip: IPInterface
+    servers: Mapping[str, IPAddress]
     """Name -> address; port 80."""
     virtual_router_id: int = 51
+
+    @property
+    def addresses(self) -> tuple[IPInterface, ...]:
+        """What the virtual router has."""
+        return (self.vip,) if self.vip.version == 4 else (LINK_LOCAL_VIP, self.vip)
 
 
 class Node(Protocol):
@@ -113,8 +118,22 @@ class _Programs:
 class HapairNode(_Programs):
     """One `hapair run`."""
 
+    workers = 0
+
+    def worker_pids(self) -> list[int]:
+        """Its processes that serve, also when its control process is dead; pids as we see them."""
+        found = []
+        for pid, _ in descendants(self.machine):
+            try:
+                name = Path(f"/proc/{pid}/comm").read_text()
+            except OSError:
+                continue  # it has just ended
+            if name.startswith("hapair-"):
+                found.append(pid)
+        return found
+
     async def _start(self) -> None:
-        path = self._write(f"{self.settings.name}.toml", hapair_toml(self.settings))
+        path = self._write(f"{self.settings.name}.toml", hapair_toml(self.settings, self.workers))
         process = await self.machine.spawn(
             [sys.executable, "-m", "hapair", "run", path],
             name="hapair",
@@ -123,6 +142,14 @@ class HapairNode(_Programs):
         )
         self._started = [process]
         await process.wait_line("is ready", within=15)
+
+
+class OneWorkerNode(HapairNode):
+    workers = 1
+
+
+class TwoWorkersNode(HapairNode):
+    workers = 2
 
 
 class KeepalivedNode(_Programs):
@@ -148,12 +175,24 @@ class KeepalivedNode(_Programs):
 
 
 def make_node(kind: Kind, machine: Machine, settings: Settings, scratch: Path) -> Node:
-    return {"hapair": HapairNode, "keepalived": KeepalivedNode}[kind](machine, settings, scratch)
+    made: dict[Kind, type[HapairNode | KeepalivedNode]] = {
+        "hapair": HapairNode,
+        "hapair-1": OneWorkerNode,
+        "hapair-2": TwoWorkersNode,
+        "keepalived": KeepalivedNode,
+    }
+    return made[kind](machine, settings, scratch)
 
 
-def hapair_toml(settings: Settings) -> str:
+def port_80(address: IPAddress) -> str:
+    """As it is written in URLs and in all these files."""
+    return f"{address}:80" if address.version == 4 else f"[{address}]:80"
+
+
+def hapair_toml(settings: Settings, workers: int = 0) -> str:
     servers = "\n".join(
-        f'server.{name} = {{ address = "{address}:80", check = {{ inter = "500ms", rise = 2, fall = 2 }} }}'
+        f'server.{name} = {{ address = "{port_80(address)}", '
+        'check = { inter = "500ms", rise = 2, fall = 2 } }'
         for name, address in settings.servers.items()
     )
     return f"""\
@@ -161,13 +200,15 @@ def hapair_toml(settings: Settings) -> str:
 name = "{settings.name}"
 log = {{ target = "stdout", level = "info" }}
 maxconn = 4000
+workers = {workers}
 
 [vrrp.web]
 interface = "{INTERFACE}"
 virtual_router_id = {settings.virtual_router_id}
 priority = {settings.priority}
 advert_interval = "{round(settings.advert_interval * 1000)}ms"
-addresses = ["{settings.vip}"]
+addresses = [{", ".join(f'"{address}"' for address in settings.addresses)}]
+skew = false
 track = ["backend.web>=1"]
 
 [defaults]
@@ -176,7 +217,7 @@ httpchk = "GET /health"
 timeout = {{ http_request = "10s", connect = "1s", client = "30s", server = "30s", check = "1s" }}
 
 [frontend.main]
-bind = ["{settings.vip.ip}:80"]
+bind = ["{port_80(settings.vip.ip)}"]
 default_backend = "web"
 
 [backend.web]
@@ -187,7 +228,7 @@ balance = "roundrobin"
 
 def haproxy_cfg(settings: Settings) -> str:
     servers = "\n".join(
-        f"    server {name} {address}:80 check inter 500ms rise 2 fall 2"
+        f"    server {name} {port_80(address)} check inter 500ms rise 2 fall 2"
         for name, address in settings.servers.items()
     )
     return f"""\
@@ -201,7 +242,7 @@ defaults
     timeout server 30s
     timeout check 1s
 frontend main
-    bind *:80
+    bind :::80 v4v6
     default_backend web
 backend web
     balance roundrobin
@@ -211,6 +252,9 @@ backend web
 
 
 def keepalived_conf(settings: Settings) -> str:
+    # IPv6: as hapair does; else the nodes would speak to servers from the VIP.
+    lifetime = " preferred_lft 0" if settings.vip.version == 6 else ""
+    addresses = "\n        ".join(f"{address}{lifetime}" for address in settings.addresses)
     return f"""\
 global_defs {{
     router_id {settings.name}
@@ -230,7 +274,7 @@ vrrp_instance web {{
     priority {settings.priority}
     advert_int {settings.advert_interval}
     virtual_ipaddress {{
-        {settings.vip}
+        {addresses}
     }}
     track_script {{
         proxy

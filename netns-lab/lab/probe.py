@@ -40,6 +40,8 @@ class Try:
 class Probe:
     def __init__(self, address: str, port: int, interval: float, timeout: float) -> None:
         self._target = (address, port)
+        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        host = f"[{address}]" if ":" in address else address
         self._interval = interval
         self._timeout = timeout
         self._epoll = select.epoll()
@@ -47,7 +49,7 @@ class Probe:
         self._ages: deque[Try] = deque()
         self._lines: list[str] = []
         self._request = (
-            f"GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: hapair-lab\r\nConnection: close\r\n\r\n"
+            f"GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: hapair-lab\r\nConnection: close\r\n\r\n"
         ).encode()
 
     def run(self) -> None:
@@ -69,7 +71,7 @@ class Probe:
                 self._ready(self._open[fd])
 
     def _launch(self, now: float) -> None:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         attempt = Try(now, sock)
         self._open[sock.fileno()] = attempt
         self._ages.append(attempt)

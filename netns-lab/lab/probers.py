@@ -12,14 +12,14 @@ import struct
 import sys
 import time
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import trio
 
 from lab.namespaces import NetNamespace
 from lab.processes import LabError, Machine
-from lab.topology import INTERFACE
+from lab.topology import INTERFACE, IPAddress
 from lab.verdicts import Holding, Request
 
 _NETNS_LAB = str(Path(__file__).parent.parent)
@@ -34,7 +34,7 @@ class RequestProber:
     def __init__(
         self,
         machine: Machine,
-        address: IPv4Address,
+        address: IPAddress,
         port: int = 80,
         *,
         interval: float = 0.002,
@@ -66,25 +66,28 @@ class RequestProber:
 
 
 class AdvertWitness:
-    """Hears multicast adverts on a machine that takes no part in the election."""
+    """Hears multicast adverts of one family on a machine that takes no part in the election."""
 
-    def __init__(self, namespace: NetNamespace) -> None:
+    def __init__(self, namespace: NetNamespace, version: int = 4) -> None:
         self.heard: dict[str, float] = {}
         """Source address -> when its last advert came."""
         self._news = trio.Condition()
+        protocol, at = (_ETH_P_IP, 9) if version == 4 else (_ETH_P_IPV6, 6)
+        self._family = socket.AF_INET if version == 4 else socket.AF_INET6
+        self._source = slice(12, 16) if version == 4 else slice(8, 24)
         with namespace.entered():
             self._socket = socket.socket(
-                socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_IP)
+                socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(protocol)
             )
-            _attach_filter(self._socket)
-            self._socket.bind((INTERFACE, _ETH_P_IP))
+            _attach_filter(self._socket, at)
+            self._socket.bind((INTERFACE, protocol))
 
     async def run(self) -> None:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._socket)
                 packet = self._socket.recv(2048)
-                self.heard[socket.inet_ntoa(packet[12:16])] = time.monotonic()
+                self.heard[socket.inet_ntop(self._family, packet[self._source])] = time.monotonic()
                 async with self._news:
                     self._news.notify_all()
         finally:
@@ -102,11 +105,12 @@ class AdvertWitness:
 class VipSampler:
     """Looks every 10 ms which machines have the VIP, by netlink in each of their namespaces."""
 
-    def __init__(self, machines: Mapping[str, NetNamespace], vip: IPv4Address, every: float = 0.01) -> None:
+    def __init__(self, machines: Mapping[str, NetNamespace], vip: IPAddress, every: float = 0.01) -> None:
         self.holdings: list[Holding] = []
         """One for each change, the first for the state at the start."""
         self._every = every
-        self._pattern = _IFA_LOCAL + vip.packed
+        self._pattern = (_IFA_LOCAL if vip.version == 4 else _IFA_ADDRESS_6) + vip.packed
+        self._question = _dump(socket.AF_INET if vip.version == 4 else socket.AF_INET6)
         self._sockets: dict[str, socket.socket] = {}
         for name, namespace in machines.items():
             with namespace.entered():
@@ -120,7 +124,9 @@ class VipSampler:
     def look(self) -> None:
         """Sample once."""
         now = time.monotonic()
-        holders = frozenset(name for name, sock in self._sockets.items() if self._pattern in _addresses(sock))
+        holders = frozenset(
+            name for name, sock in self._sockets.items() if self._pattern in _addresses(sock, self._question)
+        )
         if not self.holdings or self.holdings[-1].holders != holders:
             self.holdings.append(Holding(now, holders))
 
@@ -137,15 +143,17 @@ class VipSampler:
 
 
 _IFA_LOCAL = struct.pack("=HH", 8, 2)
+_IFA_ADDRESS_6 = struct.pack("=HH", 20, 1)
 _NLMSG_DONE, _RTM_GETADDR = 3, 22
-_DUMP = struct.pack("=LHHLL", 24, _RTM_GETADDR, 0x301, 1, 0) + struct.pack(
-    "=BBBBL", socket.AF_INET, 0, 0, 0, 0
-)
 
 
-def _addresses(sock: socket.socket) -> bytes:
+def _dump(family: int) -> bytes:
+    return struct.pack("=LHHLL", 24, _RTM_GETADDR, 0x301, 1, 0) + struct.pack("=BBBBL", family, 0, 0, 0, 0)
+
+
+def _addresses(sock: socket.socket, question: bytes) -> bytes:
     """The raw answer to RTM_GETADDR; some 20 µs, where a parsed one would take 1 ms."""
-    sock.send(_DUMP)
+    sock.send(question)
     answer = b""
     while True:
         part = sock.recv(65536)
@@ -159,13 +167,24 @@ def _addresses(sock: socket.socket) -> bytes:
             offset += (length + 3) & ~3
 
 
+async def who_has(namespace: NetNamespace, vip: IPAddress, own: IPAddress, *, wait: float = 0.1) -> set[str]:
+    """Ask "who has the VIP?" and return the MAC addresses that answer within `wait` seconds.
+
+    More than one is a split brain that clients can see.  `own` is an address of the one that asks.
+    """
+    match vip, own:
+        case IPv4Address(), IPv4Address():
+            return await ask_arp(namespace, vip, own, wait=wait)
+        case IPv6Address(), IPv6Address():
+            return await ask_ndp(namespace, vip, own, wait=wait)
+        case _:
+            raise LabError(f"{own} cannot ask for {vip}")
+
+
 async def ask_arp(
     namespace: NetNamespace, vip: IPv4Address, own: IPv4Address, *, wait: float = 0.1
 ) -> set[str]:
-    """Broadcast "who has the VIP?" and return the MAC addresses that answer within `wait` seconds.
-
-    More than one is a split brain that clients can see.
-    """
+    """The same by ARP."""
     with namespace.entered():
         sock = socket.socket(
             socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ARP)
@@ -186,11 +205,50 @@ async def ask_arp(
     return answers
 
 
-def _attach_filter(sock: socket.socket) -> None:
+async def ask_ndp(
+    namespace: NetNamespace, vip: IPv6Address, own: IPv6Address, *, wait: float = 0.1
+) -> set[str]:
+    """The same by neighbour solicitation (RFC 4861 section 4.3)."""
+    with namespace.entered():
+        sock = socket.socket(
+            socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_IPV6)
+        )
+        sock.bind((INTERFACE, _ETH_P_IPV6))
+    answers: set[str] = set()
+    with sock:
+        mac: bytes = sock.getsockname()[4]
+        sock.send(_solicitation(mac, own, vip))
+        with trio.move_on_after(wait):
+            while True:
+                await trio.lowlevel.wait_readable(sock)
+                frame = sock.recv(2048)
+                if frame[20] == _ICMPV6 and frame[54] == 136 and frame[62:78] == vip.packed:
+                    answers.add(frame[6:12].hex(":"))
+    return answers
+
+
+def _solicitation(mac: bytes, own: IPv6Address, vip: IPv6Address) -> bytes:
+    group = IPv6Address("ff02::1:ff00:0").packed[:13] + vip.packed[13:]
+    option = b"\x01\x01" + mac
+
+    def message(checksum: int) -> bytes:
+        return struct.pack("!BBHI16s", 135, 0, checksum, 0, vip.packed) + option
+
+    length = len(message(0))
+    summed = own.packed + group + struct.pack("!II", length, _ICMPV6) + message(0)
+    total = sum(struct.unpack(f"!{len(summed) // 2}H", summed))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    header = struct.pack("!IHBB16s16s", 6 << 28, length, _ICMPV6, 255, own.packed, group)
+    ethernet = b"\x33\x33" + group[12:] + mac + struct.pack("!H", _ETH_P_IPV6)
+    return ethernet + header + message(~total & 0xFFFF)
+
+
+def _attach_filter(sock: socket.socket, protocol_at: int) -> None:
     """Let only VRRP through: the client's own traffic is thousands of packets a second."""
     load_protocol, jump_if_equal, accept = 0x30, 0x15, 0x06
     program = (
-        (load_protocol, 0, 0, 9),
+        (load_protocol, 0, 0, protocol_at),
         (jump_if_equal, 0, 1, _VRRP),
         (accept, 0, 0, 0xFFFF),
         (accept, 0, 0, 0),
@@ -205,20 +263,23 @@ _ETH_P_IP = 0x0800
 _VRRP = 112
 _SO_ATTACH_FILTER = 26
 _ETH_P_ARP = 0x0806
+_ETH_P_IPV6 = 0x86DD
+_ICMPV6 = 58
 
 
-async def fetch(
-    namespace: NetNamespace, address: IPv4Address, path: str
-) -> tuple[int, dict[str, str], bytes]:
+async def fetch(namespace: NetNamespace, address: IPAddress, path: str) -> tuple[int, dict[str, str], bytes]:
     """GET one small resource from inside `namespace`: status, header fields (lower-case), body.
 
     Raises:
         LabError: no answer within 5 s.
         OSError: no connection.
     """
+    family, host = (
+        (socket.AF_INET, f"{address}") if address.version == 4 else (socket.AF_INET6, f"[{address}]")
+    )
     with namespace.entered():
-        sock = trio.socket.socket()
-    request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: hapair-lab\r\nConnection: close\r\n\r\n"
+        sock = trio.socket.socket(family)
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: hapair-lab\r\nConnection: close\r\n\r\n"
     with trio.move_on_after(5), sock:
         await sock.connect((str(address), 80))
         await sock.send(request.encode())

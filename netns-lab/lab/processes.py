@@ -121,6 +121,27 @@ class Process:
         self._news.unpark_all()
 
 
+def descendants(machine: Machine) -> list[tuple[int, list[str]]]:
+    """The machine's processes: pid as this program sees it, and the words of its command."""
+    found: list[tuple[int, list[str]]] = []
+    parents, words = {}, {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words[int(entry.name)] = (entry / "cmdline").read_text().split("\0")
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has just ended
+    for pid, command in words.items():
+        above = pid
+        while above in parents and above != machine.init_pid:
+            above = parents[above]
+        if above == machine.init_pid != pid:
+            found.append((pid, command))
+    return found
+
+
 class Machine:
     """A network namespace and a PID namespace with an init in them."""
 

@@ -14,9 +14,9 @@ import trio
 from lab import verdicts
 from lab.faults import Fault
 from lab.nodes import Kind, Node, Settings, make_node
-from lab.probers import LIBRARY, AdvertWitness, RequestProber, VipSampler
+from lab.probers import LIBRARY, AdvertWitness, RequestProber, VipSampler, who_has
 from lab.processes import LabError
-from lab.topology import BACKENDS, BALANCERS, PAIR, VIP, Lab, open_lab
+from lab.topology import BACKENDS, BALANCERS, PAIR, Lab, Topology, open_lab
 
 PRIORITIES = {"lb-a": 150, "lb-b": 100}
 _SETTLE = 0.3
@@ -66,9 +66,10 @@ class Pair:
     def __init__(self, lab: Lab, nodes: Mapping[str, Node]) -> None:
         self.lab = lab
         self.nodes = nodes
-        self.prober = RequestProber(lab["client"], VIP.ip)
-        self.sampler = VipSampler({name: machine.net for name, machine in lab.machines.items()}, VIP.ip)
-        self.adverts = AdvertWitness(lab["client"].net)
+        self.vip = lab.topology.vip.ip
+        self.prober = RequestProber(lab["client"], self.vip)
+        self.sampler = VipSampler({name: machine.net for name, machine in lab.machines.items()}, self.vip)
+        self.adverts = AdvertWitness(lab["client"].net, self.vip.version)
 
     @property
     def master(self) -> Node:
@@ -90,6 +91,11 @@ class Pair:
 
     def log(self) -> str:
         return "\n".join(node.log() for node in self.nodes.values())
+
+    async def who_has_the_vip(self) -> set[str]:
+        """MAC addresses that answer the client's ARP or NDP question."""
+        client = self.lab["client"].net
+        return await who_has(client, self.vip, self.lab.topology["client"].address)
 
     async def until(self, what: str, is_true: Callable[[], bool], within: float) -> None:
         """Wait until `is_true`.
@@ -148,7 +154,8 @@ class Pair:
     async def _half_an_interval_after_an_advert_of(self, node: Node) -> None:
         interval = node.settings.advert_interval
         with trio.move_on_after(3 * interval + 1) as patience:
-            heard = await self.adverts.next_from(self.address_of(node))
+            source = self.lab.topology[node.settings.name].advertiser
+            heard = await self.adverts.next_from(str(source))
         if patience.cancelled_caught:
             raise LabError(f"no advert of {node.settings.name} was heard\n{self.log()}")
         await trio.sleep(max(0.0, heard + interval / 2 - time.monotonic()))
@@ -178,7 +185,7 @@ class Pair:
 
     async def ask_again(self, broken: Node, seconds: float = 0.5) -> float:
         """Make the client ask who has the VIP; the share of requests that then fail or meet `broken`."""
-        self.lab.forget_neighbour("client", VIP.ip)
+        self.lab.forget_neighbour("client", self.vip)
         start = time.monotonic()
         await trio.sleep(seconds)
         end = time.monotonic()
@@ -213,27 +220,35 @@ class Pair:
         )
 
 
+async def start_backend(lab: Lab, name: str) -> None:
+    """A lab.backends on port 80 of one backend machine."""
+    words = [sys.executable, "-m", "lab.backends", name, str(lab.topology[name].address), "80"]
+    process = await lab[name].spawn(words, name="backend", env=LIBRARY)
+    await process.wait_line("ready")
+
+
 async def start_backends(lab: Lab) -> None:
-    """One lab.backends on port 80 of each backend machine."""
+    """One on each backend machine."""
     for name in BACKENDS:
-        words = [sys.executable, "-m", "lab.backends", name, str(lab.topology[name].address), "80"]
-        process = await lab[name].spawn(words, name="backend", env=LIBRARY)
-        await process.wait_line("ready")
+        await start_backend(lab, name)
 
 
 @asynccontextmanager
 async def open_pair(
-    kinds: Mapping[str, Kind], advert_interval: float, priorities: Mapping[str, int] = PRIORITIES
+    kinds: Mapping[str, Kind],
+    advert_interval: float,
+    priorities: Mapping[str, int] = PRIORITIES,
+    topology: Topology = PAIR,
 ) -> AsyncIterator[Pair]:
     """The pair, started and watched; who becomes MASTER is for the caller to await."""
-    async with open_lab(PAIR) as lab:
+    async with open_lab(topology) as lab:
         await start_backends(lab)
-        servers = {name: PAIR[name].address for name in BACKENDS}
+        servers = {name: topology[name].address for name in BACKENDS}
         nodes = {
             name: make_node(
                 kinds[name],
                 lab[name],
-                Settings(name, priorities[name], advert_interval, VIP, servers),
+                Settings(name, priorities[name], advert_interval, topology.vip, servers),
                 lab.scratch,
             )
             for name in BALANCERS

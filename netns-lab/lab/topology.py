@@ -7,9 +7,10 @@ else.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -19,6 +20,9 @@ from pyroute2 import IPRoute
 
 from lab.namespaces import NetNamespace
 from lab.processes import LabError, Machine
+
+IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
 
 INTERFACE = "eth0"
 """The one link of every machine."""
@@ -31,36 +35,45 @@ class Host:
 
     name: str
     """Also the name of its switch port: at most 15 characters."""
-    addresses: tuple[IPv4Interface, ...]
+    addresses: tuple[IPInterface, ...]
+    """Of one family; of IPv6 the second is link-local."""
 
     @property
-    def address(self) -> IPv4Address:
+    def address(self) -> IPAddress:
         return self.addresses[0].ip
+
+    @property
+    def advertiser(self) -> IPAddress:
+        """Where its VRRP adverts come from."""
+        return self.addresses[-1].ip
 
 
 @attrs.frozen
 class Topology:
     hosts: tuple[Host, ...]
+    vip: IPInterface
 
     def __getitem__(self, name: str) -> Host:
         return next(host for host in self.hosts if host.name == name)
 
 
-def _host(name: str, address: str) -> Host:
-    return Host(name, (IPv4Interface(address),))
+_NUMBERS = {"client": 10, "lb-a": 11, "lb-b": 12, "web1": 21, "web2": 22}
 
 
-PAIR = Topology(
-    (
-        _host("client", "192.0.2.10/24"),
-        _host("lb-a", "192.0.2.11/24"),
-        _host("lb-b", "192.0.2.12/24"),
-        _host("web1", "192.0.2.21/24"),
-        _host("web2", "192.0.2.22/24"),
+def _hosts(*patterns: str) -> tuple[Host, ...]:
+    return tuple(
+        Host(name, tuple(ip_interface(pattern.format(number)) for pattern in patterns))
+        for name, number in _NUMBERS.items()
     )
-)
-"""Client, two load balancers, two backends on one segment (addresses of RFC 5737)."""
+
+
 VIP = IPv4Interface("192.0.2.100/24")
+PAIR = Topology(_hosts("192.0.2.{}/24"), VIP)
+"""Client, two load balancers, two backends on one segment (addresses of RFC 5737)."""
+PAIR6 = Topology(_hosts("2001:db8::{}/64", "fe80::{}/64"), IPv6Interface("2001:db8::100/64"))
+"""The same with IPv6 alone (addresses of RFC 3849)."""
+LINK_LOCAL_VIP = IPv6Interface("fe80::100/64")
+"""The first address of an IPv6 router must be such a one."""
 BALANCERS = ("lb-a", "lb-b")
 BACKENDS = ("web1", "web2")
 
@@ -108,20 +121,34 @@ class Lab:
             )
             bridge = _index(switch, _BRIDGE)
             switch.link("set", index=bridge, state="up")
-            for host in self.topology.hosts:
-                there = self.machines[host.name].net
-                switch.link(
-                    "add", ifname=host.name, kind="veth", peer={"ifname": INTERFACE, "net_ns_fd": there.fd}
+        for host in self.topology.hosts:
+            self.plug(host.name)
+
+    def plug(self, name: str) -> None:
+        """Give a machine its link to the switch, and its addresses."""
+        host, there = self.topology[name], self.machines[name].net
+        with netlink(self.switch.net) as switch:
+            switch.link("add", ifname=name, kind="veth", peer={"ifname": INTERFACE, "net_ns_fd": there.fd})
+            switch.link("set", index=_index(switch, name), master=_index(switch, _BRIDGE), state="up")
+        if self.topology.vip.version == 6:
+            _set_ipv6(there)
+        with netlink(there) as inside:
+            eth0 = _index(inside, INTERFACE)
+            for address in host.addresses:
+                inside.addr(
+                    "add",
+                    index=eth0,
+                    address=str(address.ip),
+                    prefixlen=address.network.prefixlen,
+                    **({"flags": _IFA_F_NODAD} if address.version == 6 else {}),
                 )
-                switch.link("set", index=_index(switch, host.name), master=bridge, state="up")
-                with netlink(there) as inside:
-                    eth0 = _index(inside, INTERFACE)
-                    for address in host.addresses:
-                        inside.addr(
-                            "add", index=eth0, address=str(address.ip), prefixlen=address.network.prefixlen
-                        )
-                    inside.link("set", index=_index(inside, "lo"), state="up")
-                    inside.link("set", index=eth0, state="up")
+            inside.link("set", index=_index(inside, "lo"), state="up")
+            inside.link("set", index=eth0, state="up")
+
+    def unplug(self, name: str) -> None:
+        """The machine's interface is gone, with all that was on it."""
+        with netlink(self.switch.net) as switch:
+            switch.link("del", index=_index(switch, name))
 
     def set_link(self, name: str, *, up: bool) -> None:
         """The administrator's `ip link set eth0 up|down` on the machine itself."""
@@ -140,10 +167,11 @@ class Lab:
             bridge = _index(switch, _BRIDGE) if on else 0
             switch.link("set", index=_index(switch, name), master=bridge)
 
-    def forget_neighbour(self, name: str, address: IPv4Address) -> None:
-        """Empty the machine's ARP entry for an address: its next packet asks again who has it."""
+    def forget_neighbour(self, name: str, address: IPAddress) -> None:
+        """Empty the machine's ARP or NDP entry for an address: its next packet asks again who has it."""
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         with netlink(self[name].net) as inside:
-            inside.neigh("del", ifindex=_index(inside, INTERFACE), dst=str(address))
+            inside.neigh("del", ifindex=_index(inside, INTERFACE), dst=str(address), family=family)
 
     def set_isolated(self, *names: str, on: bool) -> None:
         """On: these ports cannot hear each other, while everybody else hears both."""
@@ -152,8 +180,22 @@ class Lab:
                 switch.brport("set", index=_index(switch, name), isolated=int(on))
 
 
-def _index(socket: IPRoute, ifname: str) -> int:
-    found: list[int] = socket.link_lookup(ifname=ifname)
+_IFA_F_NODAD = 0x02
+_IPV6_SETTINGS = {
+    "addr_gen_mode": "1",  # the only link-local address is ours: it says who sends an advert
+    "keep_addr_on_down": "1",  # as somebody who configures a server would have it
+    "accept_dad": "0",
+}
+
+
+def _set_ipv6(namespace: NetNamespace) -> None:
+    with namespace.entered():
+        for name, value in _IPV6_SETTINGS.items():
+            Path(f"/proc/sys/net/ipv6/conf/{INTERFACE}/{name}").write_text(value)
+
+
+def _index(inside: IPRoute, ifname: str) -> int:
+    found: list[int] = inside.link_lookup(ifname=ifname)
     if not found:
         raise LabError(f"no interface {ifname}")
     return found[0]

@@ -64,4 +64,6 @@ def changes():
 @pytest.fixture
 def commands(plane, verdicts, changes):
     plane.set_server_up("be", "s2", up=False)
-    return Commands(plane, lambda: verdicts, list, lambda: changes.append("changed"), lambda: 100.0)
+    return Commands(
+        plane, lambda: verdicts, list, lambda: changes.append("changed"), lambda: 100.0, lambda: 7
+    )

@@ -44,6 +44,12 @@ def test_weights_are_absolute_or_a_percentage_of_the_first(commands):
     assert commands.execute("set weight be/s1 101%").startswith("Relative weight can only be")
 
 
+def test_a_static_algorithm_takes_a_whole_weight_or_none(commands, plane):
+    plane.backends["be"].weights_move = False
+    assert commands.execute("set weight be/s1 50%").startswith("Backend is using a static LB algorithm")
+    assert commands.execute("set weight be/s1 0%; set weight be/s1 100%") == "\n\n"
+
+
 def test_commands_are_chained_with_semicolons(commands):
     assert commands.execute("get weight be/s1; show backend") == "10 (initial 10)\n\n# name\nbe\n\n"
 
@@ -58,6 +64,7 @@ def test_identity_is_what_haproxys_clients_look_for(commands):
     lines = dict(line.split(": ", 1) for line in commands.execute("show info").strip().splitlines())
     assert lines["Name"] == "HAProxy"
     assert lines["Version"].startswith("2.6.0-hapair-")
+    assert lines["Tasks"] == "7"
     assert lines["node"] == "lb-a"
     needed = "Release_date Nbproc Process_num Pid Uptime Maxconn CurrConns Maxpipes PipesUsed Tasks Run_queue"
     assert set(needed.split()) <= lines.keys()

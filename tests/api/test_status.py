@@ -7,8 +7,11 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import attrs
 
+from hapair.api.stats import rows
 from hapair.api.status import report
 from hapair.config.model import Node, NodeConfig, VrrpInstance
+from hapair.health.probes.outcome import Outcome
+from hapair.health.service import Verdict
 from hapair.vrrp.status import Peer, RouterState, RouterStatus
 
 INSTANCE = VrrpInstance("web", "eth0", 51, (IPv4Interface("192.0.2.100/24"),), priority=150)
@@ -70,3 +73,21 @@ def test_the_socket_answers_with_it(commands):
         ("s2", "DOWN", "L4CON"),
         ("s3", "no check", ""),
     ]
+
+
+def test_of_a_failed_check_it_tells_what_was_said(plane):
+    failed = Outcome(
+        ok=False,
+        status="L7STS",
+        duration=0.0025,
+        info="NOAUTH",
+        sent=b"PING\r\n",
+        received=b"-NOAUTH\r\n",
+        expected="+PONG",
+    )
+    verdicts = {("be", "s1"): Verdict(False, True, failed, "0/2 DOWN", 0.0)}
+    server, *others = report(CONFIG, [], rows(plane, verdicts), 100.0, NONE_OPEN)["servers"]
+    assert server["last_result"] == 'Layer7 wrong status, info: "NOAUTH"'
+    assert server["last_details"] == r'sent "PING\r\n", expected +PONG, received "-NOAUTH\r\n"'
+    assert server["last_duration_ms"] == 2
+    assert [one["last_details"] for one in others] == ["", ""]

@@ -235,6 +235,7 @@ def test_a_busy_port_fails_at_once(tmp_path):
     assert "Address already in use" in said
 
 
+@pytest.mark.netns  # the guard comes first, which a user cannot start
 def test_an_unknown_interface_fails_at_once(tmp_path):
     vrrp = '[vrrp.web]\ninterface = "nosuch0"\nvirtual_router_id = 51\naddresses = ["192.0.2.100/24"]\n'
     code, said = refusal(tmp_path, config(free_port(), 9, vrrp))

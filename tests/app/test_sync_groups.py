@@ -11,7 +11,15 @@ import trio
 
 from hapair.app.sync_groups import SyncGroups
 from hapair.config.model import SyncGroup, VrrpInstance
-from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeRoutes, FakeWire
+from hapair.kernel.fake import (
+    FakeAddresses,
+    FakeAnnouncer,
+    FakeClaims,
+    FakeGuard,
+    FakeLink,
+    FakeRoutes,
+    FakeWire,
+)
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
 from hapair.vrrp.tracking import WELL, Verdict
@@ -47,6 +55,7 @@ class Node:
                 routes=FakeRoutes(),
                 segment=wires[name].attach(link, source, multicast=True),
                 announcer=FakeAnnouncer(),
+                claims=FakeClaims(),
                 gate=SilentGate(),
                 guard=FakeGuard(),
             )

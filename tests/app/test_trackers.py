@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kernel.namespaces import pair
+from kernel.namespaces import only_where_scripts_run, pair
 from vrrp.processes import Program
 
 from hapair.app.trackers import PINGS, interfaces, ping_plan, pings, watched
@@ -17,8 +17,8 @@ NODE = """
 [node]
 name = "lb-a"
 log = {{ target = "stdout" }}
-script_user = "root"
 [track_script.chk]
+user = "root"
 script = ["/bin/cat", "{folder}/healthy"]
 interval = "50ms"
 timeout = "5s"
@@ -63,6 +63,7 @@ def test_only_what_a_router_tracks_is_watched(tmp_path):
 @pytest.mark.netns
 @pytest.mark.slow
 def test_every_kind_of_tracker_moves_the_priority_or_stops_the_router(tmp_path):
+    only_where_scripts_run()
     file = tmp_path / "node.toml"
     file.write_text(text(tmp_path))
     (tmp_path / "healthy").touch()

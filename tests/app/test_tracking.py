@@ -135,7 +135,7 @@ def test_a_server_that_went_down_is_no_doubt_but_a_fact(tracking, link, router):
 def test_when_the_cable_is_back_everything_tracked_is_checked_again_first(tracking, link, router, health):
     told = []
     tracking.follow(WEB, router, link)
-    link.subscribe(lambda up: told.append((up, router.ok)), lambda _: None)
+    link.subscribe(lambda up: told.append((up, router.ok)), lambda *_: None)
     settle(tracking, A, B)
     link.gone()
     link.seen(1, link.mac, up=True)

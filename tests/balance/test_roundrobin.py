@@ -12,7 +12,6 @@ from balance.scenarios import KINDS, LETTERS, play
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapair.balance.base import ALGORITHMS, make
 from hapair.balance.roundrobin import RoundRobin
 
 weights = st.lists(st.integers(0, 256), min_size=1, max_size=8)
@@ -120,8 +119,3 @@ def test_what_a_heavier_server_owed_is_paid_off_one_by_one_as_haproxy_does():
         order(balancer, count)
     balancer.set_weight(0, 1)
     assert order(balancer, 26) == "bbbbbbabbbbbbbabbbbbbbabbb"
-
-
-def test_algorithms_are_made_by_name():
-    assert list(ALGORITHMS) == ["roundrobin"]
-    assert order(make("roundrobin", [5, 1, 1]), 7) == "aaabaac"

@@ -5,6 +5,8 @@ Seen from outside: a fresh connection every 2 ms, the kernel's address lists eve
 machine; `make bench-failover` is where milliseconds are compared.
 """
 
+import os
+import signal
 import time
 
 import attrs
@@ -12,9 +14,7 @@ import pytest
 import trio
 
 from lab import faults, verdicts
-from lab.probers import ask_arp
 from lab.scenario import PRIORITIES
-from lab.topology import VIP
 
 from .conftest import INTERVAL
 
@@ -60,6 +60,59 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault.name)
 async def test_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
+    await _take_over_and_hand_back(pair, case)
+
+
+@pytest.mark.ipv6
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.fault in (faults.GRACEFUL_STOP, faults.KILL_ROUTER, faults.LINK_DOWN)],
+    ids=lambda case: case.fault.name,
+)
+async def test_with_ipv6_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
+    await _take_over_and_hand_back(pair, case)
+
+
+@pytest.mark.workers
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(faults.GRACEFUL_STOP, served=SKEW + MARGIN, two_holders=BRIEF),
+        Case(faults.KILL_ROUTER, served=SKEW + MARGIN, two_holders=BRIEF),
+        Case(faults.STOP_ROUTER, served=1.2 * DOWN, two_holders=BRIEF + MARGIN),
+        Case(faults.KILL_EVERYTHING, served=1.2 * DOWN, two_holders=LIFETIME),
+    ],
+    ids=lambda case: case.fault.name,
+)
+async def test_with_workers_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
+    await _take_over_and_hand_back(pair, case)
+
+
+@pytest.mark.workers
+@pytest.mark.parametrize("fault", [faults.KILL_ROUTER, faults.STOP_ROUTER], ids=lambda fault: fault.name)
+async def test_workers_serve_until_the_peer_does(pair, fault):
+    """Without them nobody serves from the fault until then: at least the time to tell the peer."""
+    victim = pair.nodes["lb-a"]
+    assert len(victim.worker_pids()) == 2
+    takeover = await pair.take_over(fault, within=10)
+    assert takeover.gap <= BRIEF
+    assert takeover.no_holder == 0, "the VIP was with one or the other at every look"
+    if fault is faults.KILL_ROUTER:
+        await pair.until("no worker outlives the guard", lambda: victim.worker_pids() == [], within=1)
+
+
+@pytest.mark.workers
+async def test_a_killed_worker_moves_the_vip_to_the_peer(pair):
+    victim = pair.nodes["lb-a"]
+    first, _ = victim.worker_pids()
+    os.kill(first, signal.SIGKILL)
+    await pair.until_master(pair.nodes["lb-b"], within=5)
+    await pair.until("all of it ends", lambda: not victim.speaks and not victim.worker_pids(), within=5)
+    await victim.start()
+    await pair.until_master(victim, within=10)
+
+
+async def _take_over_and_hand_back(pair, case):
     preferred = pair.nodes["lb-a"]
     takeover = await pair.take_over(case.fault, within=10)
     assert takeover.served <= case.served
@@ -68,13 +121,13 @@ async def test_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
     # Long enough that whatever still holds the VIP on the broken node has let go of it.
     await trio.sleep(max(0.0, takeover.at + case.two_holders - time.monotonic()))
     assert pair.sampler.holders == {"lb-b"}
-    assert len(await _answers(pair)) == 1
+    assert len(await pair.who_has_the_vip()) == 1
     assert verdicts.two_holders(pair.sampler.holdings, takeover.at, time.monotonic()) <= case.two_holders
 
     handback = await pair.hand_back(preferred, case.fault, within=10)
     assert handback.two_holders <= BRIEF
     assert handback.failed <= IN_FLIGHT
-    assert len(await _answers(pair)) == 1
+    assert len(await pair.who_has_the_vip()) == 1
 
 
 async def test_a_healed_partition_leaves_one_master_that_clients_find_at_once(pair):
@@ -84,7 +137,7 @@ async def test_a_healed_partition_leaves_one_master_that_clients_find_at_once(pa
     handback = await pair.hand_back(pair.nodes["lb-a"], faults.PARTITION, within=10)
     assert handback.two_holders <= INTERVAL + MARGIN, "the lower priority yields to the first advert it hears"
     assert handback.gap <= 3 * INTERVAL
-    assert len(await _answers(pair)) == 1
+    assert len(await pair.who_has_the_vip()) == 1
 
 
 async def test_nothing_fails_while_nothing_is_done(pair):
@@ -110,7 +163,3 @@ async def test_the_death_of_the_backup_is_nobodys_business(pair):
     await trio.sleep(pair.prober.timeout)
     assert verdicts.failures(pair.prober.requests, start, end) == []
     assert verdicts.held_by(pair.sampler.holdings, "lb-b", start) > end
-
-
-async def _answers(pair):
-    return await ask_arp(pair.lab["client"].net, VIP.ip, pair.lab.topology["client"].address)

@@ -128,7 +128,7 @@ def test_problems_of_a_file_that_vanished_are_still_told(tmp_path, capsys):
 
 
 def test_the_version():
-    assert hapair("--version").stdout == f"hapair {__version__}\n"
+    assert hapair("--version").stdout == f"hapair {__version__} (plain Python)\n"
 
 
 def test_start_up_is_quick_because_nothing_heavy_is_imported():

@@ -40,12 +40,13 @@ server.chat1 = {{ address = "127.0.0.1:{chat}" }}
 """
 
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
+user root; daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  client_max_body_size 100m; types {{ text/html html; }} default_type application/octet-stream;
+  client_max_body_size 100m; default_type application/octet-stream;
+  types {{ text/html html; text/css css; text/javascript js; image/png png; application/json json; }}
   server {{
     listen 127.0.0.1:{port}; root {folder}/www; gzip on; gzip_min_length 1; gzip_http_version 1.0;
   absolute_redirect off;
@@ -116,7 +117,7 @@ def _exactly(incoming: object, count: int) -> bytes:
     return data
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 10
     while True:
         with socket.socket() as sock:
@@ -153,7 +154,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         nginx = subprocess.Popen(["nginx", "-c", str(config), "-e", "stderr"])
         stack.callback(nginx.wait)
         stack.callback(nginx.terminate)
-        _wait_for(nginx_port, nginx)
+        wait_for(nginx_port, nginx)
         node.write_text(CONFIG.format(port=port, nginx=nginx_port, chat=chat.getsockname()[1]))
         stack.enter_context(running(node))
         yield Site(port, folder / "www", folder / "up" / "file")

@@ -11,6 +11,7 @@ from hapair.config.load import load_text
 from hapair.config.problems import count, render
 from hapair.errors import ConfigError
 from hapair.rules.acl import acl_mistake, condition_mistake
+from hapair.rules.actions import rule_mistake
 
 CASES = Path(__file__).parent / "cases"
 ENVIRON = {"SUFFIX": "1", "VIP": "192.0.2.999"}
@@ -21,7 +22,12 @@ def outcome(case: Path) -> str:
     text = case.read_bytes().decode()
     try:
         problems = load_text(
-            text, case.name, ENVIRON, acl_mistake=acl_mistake, condition_mistake=condition_mistake
+            text,
+            case.name,
+            ENVIRON,
+            acl_mistake=acl_mistake,
+            condition_mistake=condition_mistake,
+            rule_mistake=rule_mistake,
         ).warnings
     except ConfigError as error:
         problems = error.problems

@@ -134,13 +134,37 @@ def test_every_address_can_be_bound_probed_and_listened_on(address, port):
 
 
 @pytest.mark.parametrize(
-    "text", ["stdout", "stderr", "/dev/log", "192.0.2.1:514", "logs.example.org:514", "[::1]:514"]
+    "text",
+    [
+        "stdout",
+        "stderr",
+        "/dev/log",
+        "192.0.2.1:514",
+        "logs.example.org:514",
+        "[::1]:514",
+        "tcp@192.0.2.1:601",
+        "tcp@[::1]:601",
+    ],
 )
 def test_log_targets(text):
     assert addresses.log_target(text) == text
 
 
-@pytest.mark.parametrize("text", ["syslog", "stdin", "dev/log", "192.0.2.1", "192.0.2.999:514", "*:514"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "syslog",
+        "stdin",
+        "dev/log",
+        "192.0.2.1",
+        "192.0.2.999:514",
+        "*:514",
+        "tcp@192.0.2.1",
+        "tcp@",
+        "udp@192.0.2.1:514",
+        "tcp@tcp@192.0.2.1:514",
+    ],
+)
 def test_no_other_log_target_is_taken(text):
     refusal(addresses.log_target, text)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from hapair.config.arithmetic import reach
 from hapair.config.model import Track, VrrpInstance
-from hapair.vrrp.election import router_of
+from hapair.vrrp.router import router_of
 from hapair.vrrp.tracking import Finding, judge
 
 TRACKS = st.lists(

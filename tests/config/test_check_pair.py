@@ -9,6 +9,7 @@ import pytest
 from hapair.config import check_pair
 from hapair.config.load import load, load_text
 from hapair.rules.acl import acl_mistake, condition_mistake
+from hapair.rules.actions import rule_mistake
 
 PAIR = Path(__file__).parents[2] / "configs/pair"
 
@@ -68,7 +69,13 @@ def test_a_pair_that_fits_has_nothing_to_say():
 def test_the_pair_of_the_examples_fits():
     sides = []
     for name in ("lb-a.toml", "lb-b.toml"):
-        loaded = load(PAIR / name, {}, acl_mistake=acl_mistake, condition_mistake=condition_mistake)
+        loaded = load(
+            PAIR / name,
+            {},
+            acl_mistake=acl_mistake,
+            condition_mistake=condition_mistake,
+            rule_mistake=rule_mistake,
+        )
         sides.append(check_pair.side(name, loaded.source, loaded.config))
     assert said(*sides) == []
 
@@ -86,6 +93,12 @@ def test_the_pair_of_the_examples_fits():
         ),
         ("advert_interval = '2s'", "", "b: warning: vrrp.web.advert_interval", "it is 2s at vrrp.web in a"),
         ("down_timer_adverts = 5", "", "b: warning: vrrp.web.down_timer_adverts", "the same on both"),
+        (
+            "skew = false",
+            "",
+            "b: warning: vrrp.web.skew",
+            "it is false at vrrp.web in a: failover takes longer",
+        ),
         ("checksum = 'pseudo'", "checksum = 'rfc9568'", "b: error: vrrp.web.checksum", "neither"),
         ("unicast_peers = ['192.0.2.12']", "", "b: error: vrrp.web.unicast_peers", "this one multicast"),
         ("", "unicast_peers = ['192.0.2.11']", "a: error: vrrp.web.unicast_peers", "this one multicast"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hapair.balance.base import ALGORITHMS
-from hapair.config import fields
+from hapair.config import balancing, fields
 from hapair.config.fields import Expanded, FieldError
 from hapair.dataplane.access_log import FACILITIES, LEVELS
 
@@ -143,14 +143,14 @@ def test_texts_match_from_end_to_end(parser, good, bad):
 
 
 def test_the_words_are_those_of_the_rooms_that_use_them():
-    assert all(fields.balance(name) == name for name in ALGORITHMS)
+    assert set(balancing.ALGORITHMS) == set(ALGORITHMS)
     assert all(fields.facility(name) == name for name in FACILITIES)
     assert all(fields.level(name) == name for name in LEVELS)
-    assert "random" in refusal(fields.balance, "random")
+    assert "randm" in refusal(balancing.balance, "randm")
 
 
 def test_a_misspelt_word_gets_a_suggestion():
-    assert refusal(fields.balance, "roundrobbin").endswith('did you mean "roundrobin"?')
+    assert refusal(balancing.balance, "roundrobbin").endswith('did you mean "roundrobin"?')
     assert refusal(fields.level, "xyz").endswith('"info", "debug"')
 
 

@@ -20,6 +20,7 @@ from hapair.config.problems import render
 from hapair.config.shape import keys
 from hapair.errors import ConfigError
 from hapair.rules.acl import acl_mistake, condition_mistake
+from hapair.rules.actions import rule_mistake
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NODE = '[node]\nname = "a"\n'
@@ -50,7 +51,9 @@ def test_no_answer_on_record_repeats_a_password():
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.toml")), ids=lambda path: path.stem)
 def test_every_example_is_valid_without_a_warning(path):
-    loaded = load(path, {}, acl_mistake=acl_mistake, condition_mistake=condition_mistake)
+    loaded = load(
+        path, {}, acl_mistake=acl_mistake, condition_mistake=condition_mistake, rule_mistake=rule_mistake
+    )
     assert loaded.warnings == ()
     assert loaded.source == path.read_text()
 
@@ -98,7 +101,7 @@ def test_the_seed_pair_means_what_the_haproxy_cfg_meant():
     assert (main.maxconn, loaded.node.maxconn) == (3000, 4000)
     assert (main.timeout.client, main.timeout.http_request, main.timeout.http_keep_alive) == (60, 10, 10)
     assert (web.timeout.connect, web.timeout.server, web.timeout.queue, web.timeout.check) == (10, 60, 60, 10)
-    assert web.redispatch
+    assert web.redispatch == -1
     assert web.retries == 3
     assert main.forwardfor == web.forwardfor == ForwardFor(exceptions=main.forwardfor.exceptions)
     assert [str(net) for net in main.forwardfor.exceptions] == ["127.0.0.0/8"]
@@ -307,10 +310,35 @@ def test_whatever_stands_anywhere_is_loaded_or_refused_with_a_place(data):
         container[key] = data.draw(ANYTHING)
     text = tomli_w.dumps(tree)
     try:
-        load_text(text, "f", {}, acl_mistake=acl_mistake, condition_mistake=condition_mistake)
+        load_text(
+            text,
+            "f",
+            {},
+            acl_mistake=acl_mistake,
+            condition_mistake=condition_mistake,
+            rule_mistake=rule_mistake,
+        )
     except ConfigError as error:
         lines = text.split("\n")
         for problem in error.problems:
             assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
             assert problem.path
             assert render(problem, text).startswith(f"f:{problem.line}:")
+
+
+def test_a_backend_with_moving_limits_is_full_at_a_tenth_of_what_may_come_in() -> None:
+    """HAProxy's rule: each frontend counts once, however many of its rules lead there."""
+    text = """
+        node = { name = "a", maxconn = 999 }
+        frontend.a.bind = "*:80"
+        frontend.a.maxconn = 301
+        frontend.a.default_backend = "be"
+        frontend.a.use_backend = [{ backend = "be", if = "METH_GET" }]
+        frontend.b = { bind = "*:81", maxconn = 100, default_backend = "be" }
+        frontend.c = { bind = "*:82", default_backend = "other" }
+        backend.be.server.s = { address = "192.0.2.1:80", minconn = 1, maxconn = 5 }
+        backend.other.server.s = { address = "192.0.2.1:80", maxconn = 5 }
+    """
+    backends = load_text(text, "a.toml", {}).config.backends
+    assert backends["be"].fullconn == 41
+    assert backends["other"].fullconn is None

@@ -41,18 +41,55 @@ FORWARDFOR = BOOLS | maybe(
         "if_none": BOOLS,
     }
 )
-COMMON = {"mode": st.just("http"), "forwardfor": FORWARDFOR, "http_server_close": BOOLS}
+COMMON = {
+    "mode": st.just("http"),
+    "originalto": BOOLS | maybe(**{"except": st.just("10.0.0.0/8"), "header": TOKENS}),
+    "forwardfor": FORWARDFOR,
+    "http_server_close": BOOLS,
+    "httpclose": BOOLS,
+    "http_buffer_request": BOOLS,
+}
+TABLE = maybe(
+    type=st.sampled_from(["ip", "string"]),
+    size=st.sampled_from([5, "3k"]),
+    expire=DURATIONS,
+    nopurge=BOOLS,
+    store=st.sampled_from(["gpc0", ["conn_rate(9s)", "gpt(2)"]]),
+)
 FRONTEND = {
     **COMMON,
     "maxconn": NUMBERS,
-    "log_format": st.sampled_from(["httplog", "tcplog", False]),
+    "http_body_min_rate": NUMBERS,
+    "log_format": st.sampled_from(["httplog", "tcplog", "clf", "json", "%ci:%cp %{+Q}[src]", False]),
+    "unique_id_format": st.sampled_from(["%{+X}o%ci:%rt", "%ID-${x}".replace("${", "$${"), False]),
     "dontlognull": BOOLS,
-    "timeout": maybe(http_request=DURATIONS, client=DURATIONS, http_keep_alive=DURATIONS),
+    "rate_limit_sessions": NUMBERS,
+    "backlog": NUMBERS,
+    "clitcpka": BOOLS,
+    "tcpka": BOOLS,
+    "tcp_request_inspect_delay": DURATIONS,
+    "timeout": maybe(
+        http_request=DURATIONS, client=DURATIONS, http_keep_alive=DURATIONS, client_fin=DURATIONS
+    ),
 }
 BACKEND = {
     **COMMON,
+    "balance": st.sampled_from(
+        [
+            *("static-rr", "leastconn", "first", "source", "random(3)", "url_param a"),
+            *("uri len 9 depth 2 whole path-only", "hdr(Host) use_domain_only"),
+            'hash path,regsub("a$${x}",b)',
+        ]
+    ),
+    "hash_type": st.sampled_from(["map-based", "consistent", "consistent sdbm", "map-based crc32 avalanche"]),
+    "hash_balance_factor": st.sampled_from([0, 101, 150]),
+    "allbackups": BOOLS,
     "retries": st.integers(0, 9),
-    "redispatch": BOOLS,
+    "http_reuse": st.sampled_from(["never", "safe", "aggressive", "always"]),
+    "forwarded": BOOLS | st.sampled_from(["for", ["by", "by_port", "host"]]),
+    "redispatch": BOOLS | st.integers(-9, 9),
+    "retry_on": st.sampled_from(["none", 503, ["conn-failure", "empty-response", 404, "504"]]),
+    "fullconn": NUMBERS,
     "abortonclose": BOOLS,
     "httpchk": BOOLS
     | maybe(
@@ -66,16 +103,74 @@ BACKEND = {
     | st.fixed_dictionaries(
         {"name": TOKENS}, optional={"mode": st.just("insert"), "indirect": BOOLS, "domain": st.just("a.b")}
     ),
-    "timeout": maybe(connect=DURATIONS, server=DURATIONS, check=DURATIONS, queue=DURATIONS),
+    "srvtcpka": BOOLS,
+    "timeout": maybe(
+        connect=DURATIONS,
+        server=DURATIONS,
+        check=DURATIONS,
+        queue=DURATIONS,
+        tunnel=DURATIONS,
+        server_fin=DURATIONS,
+    ),
 }
-CHECK = BOOLS | maybe(
-    type=st.sampled_from(["icmp", "tcp", "http"]),
-    addr=st.sampled_from(["192.0.2.9", "2001:db8::9", "a.example"]),
-    inter=DURATIONS,
-    fastinter=DURATIONS,
-    downinter=DURATIONS,
-    rise=NUMBERS,
-    fall=NUMBERS,
+QUERY = {"query": st.just('SELECT ${x} "a"'.replace("${", "$${")), "expect": TOKENS}
+HTTP_CHECK = maybe(
+    uri=st.just("/a"),
+    body=TOKENS,
+    headers=st.just({"Host": "a b"}),
+    expect=st.sampled_from(["status 200", ["string 'a b'", "! rstring x\\ y"]]),
+    digest=st.just("0" * 32),
+)
+KIND_TABLES = st.one_of(
+    maybe(icmp=maybe(count=st.integers(1, 100), loss=st.integers(0, 99))),
+    st.fixed_dictionaries(
+        {"udp": st.fixed_dictionaries({"payload": st.just("\\x00a\\\\ ")}, optional={"reply": TOKENS})}
+    ),
+    st.just({"tcp_check": ["connect", "send a\\r\\n", "expect comment 'x y' ! rbinary ^00", "connect ssl"]}),
+    st.fixed_dictionaries({"dns": maybe(name=st.just("a.example"), type=st.just("TXT"), expect=TOKENS)}),
+    st.fixed_dictionaries({"smtp": maybe(hello=st.just("EHLO"), domain=st.just("a.example"))}),
+    st.fixed_dictionaries(
+        {"mysql": st.fixed_dictionaries({"user": TOKENS, **QUERY}, optional={"password": TOKENS})}
+    ),
+    st.fixed_dictionaries(
+        {
+            "pgsql": st.fixed_dictionaries(
+                QUERY, optional={"user": TOKENS, "password": TOKENS, "database": TOKENS}
+            )
+        }
+    ),
+    st.fixed_dictionaries({"redis": maybe(user=TOKENS, password=TOKENS, role=st.just("slave"))}),
+    st.fixed_dictionaries({"type": st.sampled_from(["ldap", "ftp", "ssl_hello"])}),
+    st.fixed_dictionaries(
+        {
+            "external": st.fixed_dictionaries(
+                {"command": st.just(["/bin/x", "a b"])}, optional={"dynamic": BOOLS}
+            )
+        }
+    ),
+    st.just({"file": {"file": "/run/x"}}),
+    st.fixed_dictionaries(
+        {"http": HTTP_CHECK, "urls": st.lists(HTTP_CHECK, max_size=2), "ssl": st.just(True)}
+    ),
+)
+CHECK = (
+    BOOLS
+    | maybe(
+        type=st.sampled_from(["icmp", "tcp", "http"]),
+        addr=st.sampled_from(["192.0.2.9", "2001:db8::9", "a.example"]),
+        inter=DURATIONS,
+        fastinter=DURATIONS,
+        downinter=DURATIONS,
+        rise=NUMBERS,
+        fall=NUMBERS,
+        delay_before_retry=DURATIONS,
+        warmup=DURATIONS,
+        jitter=st.integers(0, 50),
+        init_state=st.sampled_from(["up", "fully-up", "down", "fully-down"]),
+        shared=BOOLS,
+        send_proxy=BOOLS,
+    )
+    | KIND_TABLES
 )
 SERVER = st.fixed_dictionaries(
     {"address": st.sampled_from(["192.0.2.1:80", "[2001:db8::1]:80", "a.example:80"])},
@@ -83,20 +178,49 @@ SERVER = st.fixed_dictionaries(
         "weight": st.integers(0, 256),
         "cookie": TOKENS,
         "maxconn": NUMBERS,
+        "minconn": NUMBERS,
         "maxqueue": NUMBERS,
         "backup": BOOLS,
+        "slowstart": DURATIONS,
         "disabled": BOOLS,
         "check": CHECK,
+        "error_limit": NUMBERS,
+        "on_error": st.sampled_from(["fastinter", "fail-check", "sudden-death", "mark-down"]),
+        "on_marked_down": st.just("shutdown-sessions"),
+        "on_marked_up": st.just("shutdown-backup-sessions"),
+        "agent_check": st.fixed_dictionaries(
+            {"port": st.just(9777)},
+            optional={"addr": st.just("192.0.2.9"), "inter": DURATIONS, "send": st.just("a\\n")},
+        ),
+        "send_proxy": BOOLS | st.sampled_from(["v1", "v2"]),
     },
 )
+BINDS = st.sampled_from(
+    [
+        "*:80",
+        {"address": "*:80", "accept_proxy": True},
+        {"address": "/run/${x}", "accept_proxy": ["10.0.0.0/8", "::1"]},
+        {"address": "*:80", "accept_proxy": False},
+    ]
+)
+ADDRESSES = (
+    st.just("192.0.2.1/24")
+    | st.fixed_dictionaries({"address": st.just("192.0.2.1/24")}, optional={"scope": st.just("link")})
+    | st.fixed_dictionaries(
+        # A label begins with the interface's name, and with use_vmac that is not eth0 unless said.
+        {"address": st.just("192.0.2.1/24"), "dev": st.just("eth0")},
+        optional={"scope": st.just("link"), "label": st.just("eth0:$1")},
+    )
+).map(lambda one: [one])
 VRRP = st.fixed_dictionaries(
-    {"interface": st.just("eth0"), "virtual_router_id": st.just(7), "addresses": st.just(["192.0.2.1/24"])},
+    {"interface": st.just("eth0"), "virtual_router_id": st.just(7), "addresses": ADDRESSES},
     optional={
         "priority": st.integers(2, 253),  # at the ends of 1..254 a weight could move nothing: an error
         "advert_interval": st.integers(1, 4095).map(lambda centiseconds: centiseconds * 10),
         "state": st.sampled_from(["MASTER", "BACKUP"]),
         "startup_delay": DURATIONS,
         "down_timer_adverts": st.integers(1, 100),
+        "skew": BOOLS,
         "preempt": BOOLS,
         "preempt_delay": DURATIONS,
         "source_address": st.just("192.0.2.2"),
@@ -110,6 +234,9 @@ VRRP = st.fixed_dictionaries(
         "garp_lower_prio_delay": st.just(0) | DURATIONS,
         "garp_interval": st.just(0) | DURATIONS,
         "gna_interval": st.just(0) | DURATIONS,
+        "use_vmac": st.booleans(),
+        "vmac_interface": st.just("eth0:$1"),
+        "accept": st.booleans(),
         "promote_secondaries": st.booleans(),
         "track": st.sampled_from(["backend.web", "backend.web>=1 weight -20 reverse"]),
     },
@@ -121,12 +248,14 @@ FILES = st.fixed_dictionaries(
             {"name": st.just("a")},
             optional={
                 "maxconn": NUMBERS,
+                "workers": st.integers(0, 64),
                 "hard_stop_after": DURATIONS,
                 "guard_timeout": DURATIONS,
                 "pidfile": st.sampled_from(["/run/$x", "/run/$${x}"]),
                 "log": st.lists(
                     st.fixed_dictionaries(
-                        {"target": st.just("[::1]:514")}, optional={"level": st.just("err")}
+                        {"target": st.sampled_from(["[::1]:514", "tcp@[::1]:601"])},
+                        optional={"level": st.just("err")},
                     ),
                     max_size=2,
                 ),
@@ -134,12 +263,14 @@ FILES = st.fixed_dictionaries(
         ),
         "vrrp": st.dictionaries(st.just("v.1"), VRRP, max_size=1),
         "defaults": DEFAULTS,
+        "stick_table": st.dictionaries(st.just("marked"), TABLE, max_size=1),
         "frontend": st.dictionaries(
             st.just("main"),
             st.fixed_dictionaries(
-                {"bind": st.just("*:80"), "mode": st.just("http"), "default_backend": st.just("web")},
+                {"bind": BINDS, "mode": st.just("http"), "default_backend": st.just("web")},
                 optional={key: value for key, value in FRONTEND.items() if key != "mode"}
                 | {
+                    "stick_table": TABLE,
                     "acl": st.dictionaries(
                         ACL_NAMES, PRINTABLE.filter(lambda text: "${" not in text), max_size=2
                     ),
@@ -167,6 +298,7 @@ FILES = st.fixed_dictionaries(
 @given(FILES)
 def test_whatever_loads_is_shown_and_loads_again_to_the_same(tree):
     text = tomli_w.dumps(tree).replace('"/${x}"', '"/$${x}"').replace("a ${b}", "a $${b}")
+    text = text.replace("/run/${x}", "/run/$${x}")
     config = load_text(text, "written", {}).config
     again = load_text(show(config), "shown", {}).config
     assert again == config

@@ -69,9 +69,19 @@ def test_one_value_stands_for_an_array_of_one():
     assert tables.frontend({"bind": "*:80", "acl": {"a": "path /"}}).acl == {"a": ("path /",)}
 
 
-def test_redispatch_is_on_off_or_haproxys_interval_for_on():
-    assert [tables.redispatch(value) for value in (True, False, -1, 0)] == [True, False, True, False]
-    assert "not offered" in refusal(tables.redispatch, 1)
+def test_redispatch_is_haproxys_interval_and_on_is_its_default():
+    assert [tables.redispatch(value) for value in (True, False, -2, 0, 3)] == [-1, 0, -2, 0, 3]
+    assert "outside" in refusal(tables.redispatch, 101)
+    assert "true or false" in refusal(tables.redispatch, "last")
+
+
+def test_retry_on_is_one_word_or_several_or_a_status():
+    assert tables.retry_on("none") == ("none",)
+    assert tables.retry_on([503, "504", "conn-failure"]) == ("503", "504", "conn-failure")
+    assert "stands alone" in refusal(tables.retry_on, ["none", 503])
+    assert 'did you mean "empty-response"?' in refusal(tables.retry_on, "emty-response")
+    assert '"418" is not known' in refusal(tables.retry_on, 418)
+    assert "got true" in refusal(tables.retry_on, True)
 
 
 @pytest.mark.parametrize("value", ["pass", "user", ":x", "a:", "a:b\nc", 5, ["x"]])

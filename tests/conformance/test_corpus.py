@@ -20,7 +20,7 @@ forwardfor = {{}}
 http_request = "2500ms"
 http_keep_alive = "2500ms"
 connect = "2s"
-client = "2500ms"
+client = "5s"
 server = "2500ms"
 
 [frontend.main]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import select
@@ -74,8 +75,8 @@ def clock():
 
 
 @contextlib.contextmanager
-def opened(*logs: Log, clock=None):
-    sink = LogSink(logs) if clock is None else LogSink(logs, clock)
+def opened(*logs: Log, **options):
+    sink = LogSink(logs, **options)
     try:
         yield sink
     finally:
@@ -153,7 +154,7 @@ def test_no_control_character_gets_through_and_printable_text_unchanged(line):
             written.append(line)
 
     sink = LogSink([])
-    sink._targets = [Kept()]
+    sink._targets, sink._samples, sink._longest = [Kept()], [None], [8192]
     sink.write(INFO, line)
     (got,) = written
     assert not any(byte < 32 or byte == 127 for byte in got)
@@ -167,9 +168,8 @@ def test_a_line_too_long_is_cut(daemon):
     assert daemon.texts() == [b"x" * access_log.MAX_LINE]
 
 
-def test_a_full_socket_loses_nothing_until_the_buffer_is_full_too(daemon, monkeypatch):
-    monkeypatch.setattr(access_log, "MAX_WAITING", 2000)
-    with opened(Log(str(daemon.path))) as sink:
+def test_a_full_socket_loses_nothing_until_the_buffer_is_full_too(daemon):
+    with opened(Log(str(daemon.path)), max_waiting=2000) as sink:
         for number in range(1000):
             sink.write(INFO, b"%d" % number)
         sink.flush()  # the kernel takes some: net.unix.max_dgram_qlen
@@ -337,12 +337,11 @@ def read_until_quiet(fd: int) -> bytes:
 
 
 @pytest.mark.timeout(20)
-def test_a_full_standard_output_neither_blocks_nor_tears_lines(ends, monkeypatch):
-    monkeypatch.setattr(access_log, "MAX_WAITING", 800)
+def test_a_full_standard_output_neither_blocks_nor_tears_lines(ends):
     reader, writer = ends
     lines = [b"%05d " % number + b"x" * 200 for number in range(2000)]
     with standard_output(writer):
-        sink = LogSink([Log("stdout")])
+        sink = LogSink([Log("stdout")], max_waiting=800)
         for number, line in enumerate(lines):
             sink.write(INFO, line)
             if number % 100 == 0:
@@ -360,6 +359,21 @@ def test_a_full_standard_output_neither_blocks_nor_tears_lines(ends, monkeypatch
     got = data.splitlines()
     assert len(got) == len(lines) - dropped
     assert got == [line for line in lines if line in set(got)]
+
+
+def test_the_rest_of_a_torn_line_comes_without_another_line():
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with standard_output(writer):
+        sink = LogSink([Log("stdout")])
+        sink.write(INFO, b"x" * 6000)
+        sink.flush()
+        data = os.read(reader, 8192)
+        sink.flush()
+        assert data + read_until_quiet(reader) == b"x" * 6000 + b"\n"
+        sink.close()
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_reader_that_went_away_costs_lines_and_nothing_else():

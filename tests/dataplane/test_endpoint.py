@@ -146,3 +146,14 @@ def test_a_closed_end_leaves_nothing_in_the_wheel(table: Table) -> None:
     assert table.end.timer.owner is None
     table.end.close()
     assert table.listener.gone == [table.end], "told once"
+
+
+def test_a_pipeline_of_requests_that_we_answer_ourselves_does_not_keep_the_loop(table: Table) -> None:
+    table.session.frontend.responder = lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+    table.client.send(get() * 100)
+    table.reactor.turn()
+    answered = [table.session.requests]
+    table.turns(10)  # a turn is about a millisecond, however busy the machine
+    answered.append(table.session.requests)
+    assert answered[-1] == 100
+    assert table.read_all().count(b"HTTP/1.1 200") == 100

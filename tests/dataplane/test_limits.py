@@ -316,7 +316,7 @@ def test_a_storm_of_resets_leaves_no_descriptor_behind(tmp_path: Path) -> None:
             running_node.ask(sock)
         until_still(running_node)
         before = running_node.descriptors()
-        for i in range(3000):
+        for i in range(20_000):
             sock = running_node.connect()
             if i % 3:
                 sock.sendall((b"GET / HT", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")[i % 2])
@@ -344,9 +344,8 @@ def test_without_descriptors_it_waits_instead_of_spinning_and_recovers(tmp_path:
         began = time.monotonic()
         with running_node.connect() as sock:
             running_node.ask(sock)
-        # Those who waited are accepted first; then there may be none for the server, which is tried
-        # again after a second, as any connection that fails.
-        assert time.monotonic() - began < 2
+        # Those who waited are accepted first, and there may be none left for the server for a moment.
+        assert time.monotonic() - began < 1
 
 
 def fill(sock: socket.socket) -> None:

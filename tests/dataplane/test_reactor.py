@@ -140,3 +140,24 @@ def test_calls_at_the_end_of_a_turn_come_after_every_batch(reactor: Reactor, pai
     theirs.send(b"x")
     reactor.turn()
     assert order[:2] == ["x", "after"]
+
+
+def test_who_puts_itself_off_is_served_again_after_the_others(reactor: Reactor, pairs: Callable) -> None:
+    order: list[str] = []
+    (ready, peer), rounds = pairs(), iter(range(3))
+
+    def greedy(mask: int, _: float) -> None:
+        order.append("greedy")
+        assert mask == 0
+        if next(rounds, None) is not None:
+            reactor.soon(again)
+
+    again = End(greedy)
+    other = End(lambda *_: order.append("other") or ready.recv(1))
+    reactor.add(ready, other, READ)
+    peer.send(b"x")
+    reactor.soon(again)
+    while reactor.turn():
+        pass
+    assert order.count("greedy") == 4
+    assert order.index("other") <= 1

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from ipaddress import IPv4Address, IPv4Interface
 
 import attrs
@@ -245,6 +246,34 @@ async def test_beyond_maxconn_clients_wait_in_the_backlog_and_are_not_refused(wh
             await node.idle()
 
 
+@pytest.mark.slow
+async def test_more_connections_than_the_rate_wait_in_the_backlog() -> None:
+    """20 at once with 10 a second: none is refused, and the last is served within two seconds."""
+    times: list[float] = []
+
+    async def client(port: int, began: float) -> None:
+        async with await connect(port) as peer:
+            assert await peer.ask(GET) == (200, b"ok")
+            times.append(trio.current_time() - began)
+
+    async with origin(answering()) as web:
+        node_config = config(web.server(), frontend={"rate_limit_sessions": 10})
+        async with running(node_config) as node, trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(client, node.port, trio.current_time())
+    assert len(times) == 20
+    assert sorted(times)[9] < 1.0
+    assert 0.9 < max(times) < 2.5
+
+
+async def test_the_backlog_is_as_long_as_configured() -> None:
+    async with running(config(frontend={"backlog": 17})) as node:
+        (listener,) = node.plane.listeners.values()
+        info = listener.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    # Of a listening socket tcpi_sacked is the length of its backlog.
+    assert struct.unpack_from("=I", info, 28) == (17,)
+
+
 async def test_a_larger_maxconn_lets_those_in_who_waited() -> None:
     async with origin(answering()) as web:
         node_config = config(web.server(), maxconn=1)
@@ -397,9 +426,7 @@ def test_another_process_on_a_unix_socket_is_not_pushed_away_but_a_leftover_is(t
         new = plane()
         with pytest.raises(StartError, match="another process"):
             new.prepare(config(binds=binds))
-    prepared = new.prepare(config(binds=binds))
-    for sock in prepared.sockets.values():
-        sock.close()
+    new.prepare(config(binds=binds)).close()
     new.reactor.shut()
 
 

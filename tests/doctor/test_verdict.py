@@ -6,9 +6,9 @@ from ipaddress import IPv6Address, ip_interface
 
 import attrs
 import pytest
-from doctor.cases import B_MAC, NODE, VIP, WELL, A, B, C, advert, eth0, heard, instance
+from doctor.cases import B_MAC, ETH0, NODE, VIP, WELL, A, B, C, advert, eth0, heard, instance
 
-from hapair.config.model import Bind, Frontend, NodeConfig
+from hapair.config.model import Bind, Frontend, NodeConfig, Vip
 from hapair.doctor.facts import Claim
 from hapair.doctor.findings import Level
 from hapair.doctor.verdict import judge, sound
@@ -49,6 +49,12 @@ def test_a_healthy_peer_is_told_with_both_priorities():
 
 PROBLEMS = {
     "there is no interface eth0": (NODE, attrs.evolve(WELL, interfaces={}, heard={})),
+    "there is no interface eth1": (instance(addresses=(Vip(VIP, dev="eth1"),)), WELL),
+    "no carrier, or not set up: eth1": (
+        instance(addresses=(Vip(VIP, dev="eth1"),)),
+        attrs.evolve(WELL, interfaces={"eth0": ETH0, "eth1": attrs.evolve(ETH0, name="eth1", carrier=False)}),
+    ),
+    "eth0 is not Ethernet": (instance(use_vmac=True), eth0(mac="")),
     "eth0 is down": (NODE, eth0(up=False)),
     "eth0 has no carrier": (NODE, eth0(carrier=False)),
     "eth0 has no MULTICAST flag": (NODE, eth0(multicast=False)),

@@ -240,6 +240,7 @@ class Talker:
     """Says `first`, then echoes; is satisfied with `enough` bytes."""
 
     silent = False
+    limit = MAX_ANSWER
 
     def __init__(self, first=b"", enough=10**9) -> None:
         self.first, self.enough, self.heard = first, enough, b""
@@ -254,6 +255,12 @@ class Talker:
 
     def ended(self):
         return Finding("L7RSP", "enough of this")
+
+    def late(self):
+        return Finding("L7TOUT", "still talking")
+
+    def excerpt(self, sent, received):
+        return sent, received
 
 
 def test_an_answer_without_end_is_cut_whatever_the_dialogue_thinks(sky):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from hapair.config.model import Backend, Check, CheckKind, Server, Timeouts
-from hapair.health.plan import plan_for
+from hapair.health.plan import checks, plan_for
 
 
 def plan(check: Check | None, /, **timeouts: float):
@@ -44,3 +44,21 @@ def test_how_often_is_asked_does_not_change_the_question():
     assert found.same_question(plan(Check(inter=1.0, fastinter=0.5), check=9.0))
     for other in ({"port": 81}, {"host": "192.0.2.2"}, {"rise": 9}, {"fall": 9}, {"kind": CheckKind.ICMP}):
         assert not found.same_question(attrs.evolve(found, **other))
+
+
+def test_a_server_that_tracks_another_has_its_very_plan():
+    one = Server("one", 1, "192.0.2.1", 80, check=Check(shared=False))
+    two = Server("two", 2, "192.0.2.2", 80, track="a/one")
+    backends = {"a": Backend("a", (one,)), "b": Backend("b", (two,))}
+    (first, second) = checks(backends)
+    assert first == ("a", "one", plan_for(backends["a"], one))
+    assert second == ("b", "two", first[2])
+
+
+def test_servers_share_a_plan_unless_one_of_them_will_not():
+    def of(name: str, *, shared: bool):
+        server = Server(name, 1, "192.0.2.1", 80, check=Check(shared=shared))
+        return plan_for(Backend("b", (server,)), server)
+
+    assert of("one", shared=True) == of("two", shared=True)
+    assert of("one", shared=False) != of("two", shared=False)

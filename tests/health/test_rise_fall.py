@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hapair.config.model import InitState
 from hapair.health.rise_fall import Health, after, interval
 
 
@@ -88,3 +89,30 @@ def test_the_interval_is_fast_in_transitions_and_slow_while_down(results, expect
     for result in results:
         health = after(health, result == "+")
     assert {2.0: "inter", 0.5: "fast", 10.0: "down"}[interval(health, 2.0, 0.5, 10.0)] == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "up", "failures", "successes"),
+    [
+        (InitState.FULLY_UP, True, 3, 0),
+        (InitState.UP, True, 1, 0),
+        (InitState.DOWN, False, 0, 1),
+        (InitState.FULLY_DOWN, False, 0, 2),
+    ],
+)
+def test_what_it_is_at_first_says_how_much_it_takes_to_change(state, up, failures, successes):
+    health = Health.initial(2, 3, state)
+    assert health.up is up
+    needed = 0
+    while health.up is up:
+        health = after(health, not up)
+        needed += 1
+    assert needed == (failures or successes)
+
+
+def test_a_retry_follows_a_failure_that_has_not_taken_it_down():
+    health = after(after(Health.initial(2, 3), ok=True), ok=False)
+    assert interval(health, 2.0, 0.5, 10.0, 0.1, ok=False) == 0.1
+    assert interval(after(health, ok=True), 2.0, 0.5, 10.0, 0.1) == 2.0
+    down = after(after(health, ok=False), ok=False)
+    assert interval(down, 2.0, 0.5, 10.0, 0.1, ok=False) == 10.0

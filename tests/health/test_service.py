@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from hapair.config.model import CheckKind, HttpCheck
+from hapair.config.model import CheckKind, HttpCheck, InitState, OnError
 from hapair.health.plan import CheckPlan
 from hapair.health.service import HealthService, ServerKey
 
@@ -519,3 +519,56 @@ async def test_a_recheck_forgets_what_is_under_way_and_asks_at_once(nursery, sil
     assert (await watch.next()).outcome.ok, "not in a minute"
     assert watch.service.states().keys() == {KEY}
     assert watch.service.servers() == {KEY, slow}
+
+
+async def test_what_an_earlier_life_knew_counts_until_the_first_check(watch, silent_port):
+    service = watch.service
+    service.replace({KEY: plan(silent_port, inter=30.0, fastinter=30.0)})
+    service.restore({KEY: 0})
+    assert service.down_unchecked() == {KEY}
+    assert service.values()[KEY][1].text == "0/2 DOWN"
+    verdict = await watch.next()
+    assert (verdict.health, verdict.up) == ("1/2 DOWN", False)
+    assert service.down_unchecked() == set()
+
+
+async def test_a_server_may_begin_down(watch, nursery):
+    port = await serve(nursery, lambda stream: stream.aclose())
+    watch.service.replace({KEY: plan(port, init_state=InitState.DOWN)})
+    assert watch.service.down_unchecked() == {KEY}
+    verdict = await watch.next()
+    assert (verdict.up, verdict.changed) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("on_error", "health"),
+    [
+        (OnError.FASTINTER, "3/3 UP"),
+        (OnError.FAIL_CHECK, "2/3 UP"),
+        (OnError.SUDDEN_DEATH, "1/3 UP"),
+        (OnError.MARK_DOWN, "0/2 DOWN"),
+    ],
+)
+async def test_errors_of_traffic_count_as_is_said_and_bring_the_next_check_forward(
+    watch, nursery, on_error, health
+):
+    port = await serve(nursery, lambda stream: stream.aclose())
+    watch.service.replace({KEY: plan(port, inter=30.0, fastinter=0.02)})
+    assert (await watch.next()).health == "3/3 UP"
+    watch.service.suspect(KEY, on_error, 10, "L4 unsuccessful connection")
+    assert watch.service.values()[KEY][1].text == health
+    if on_error is not OnError.FASTINTER:
+        verdict = await watch.next()
+        assert verdict.outcome.description == (
+            'Health analyze, info: "Detected 10 consecutive errors, last one was: L4 unsuccessful connection"'
+        )
+        assert verdict.changed is (on_error is OnError.MARK_DOWN)
+    assert (await watch.next()).outcome.status == "L4OK"  # not after 30 s
+
+
+async def test_what_traffic_says_of_a_server_that_is_down_or_unknown_changes_nothing(watch):
+    watch.service.replace({KEY: plan(free_port(), inter=30.0, fastinter=0.02)})
+    await watch.next()
+    watch.service.suspect(KEY, OnError.MARK_DOWN, 10, "x")
+    watch.service.suspect(ServerKey("web", "nobody"), OnError.MARK_DOWN, 10, "x")
+    assert watch.service.values()[KEY][1].text == "0/2 DOWN"

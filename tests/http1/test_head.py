@@ -478,6 +478,14 @@ def test_a_bad_response_is_a_502_whatever_is_wrong(block: bytes) -> None:
     bad_response(block)
 
 
+def test_a_fold_takes_no_line_with_it() -> None:
+    """As it did with a possessive group in Python 3.11.2: the line behind it became part of the value."""
+    bad_response(b"HTTP/1.1 200 OK\r\nX: a\r\n \r\nno colon")
+    response = parse_response(b"HTTP/1.1 200 OK\r\nX: a\r\n b \r\n\t\r\nContent-Length: 5")
+    assert response.lines[1:] == [b"X: a b ", b"Content-Length: 5"]
+    assert response.length == 5
+
+
 def test_a_hostile_head_costs_no_more_than_its_length() -> None:
     """White space in front of a fold once took quadratic time."""
     began = time.process_time()

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapair.config.model import Cookie, CookieMode, ForwardFor
+from hapair.config.model import Cookie, CookieMode, Forwarded, ForwardFor, OriginalTo
 from hapair.http1.rewrite import (
-    ForwardedFor,
     cookie_value,
     forwarded_for,
+    forwarded_line,
+    original_to,
     set_cookie_line,
     sets_cookie,
     without_cookie,
@@ -88,7 +89,10 @@ def test_the_set_cookie_line_is_haproxys() -> None:
 
 
 def test_the_client_address_is_told_unless_excepted() -> None:
-    rule = ForwardedFor(ForwardFor(exceptions=(ip_network("127.0.0.0/8"), ip_network("2001:db8::/32"))), None)
+    rule = forwarded_for(
+        ForwardFor(exceptions=(ip_network("127.0.0.0/8"), ip_network("2001:db8::/32"))), None
+    )
+    assert rule is not None
     for _ in range(2):  # the second time it is remembered
         assert rule.line("192.0.2.1") == b"X-Forwarded-For: 192.0.2.1"
         assert rule.line("127.9.9.9") is None
@@ -117,8 +121,40 @@ def test_if_none_holds_only_when_all_agree(frontend: bool | None, backend: bool 
 
 
 def test_memory_of_addresses_is_bounded() -> None:
-    rule = ForwardedFor(ForwardFor(), None)
+    rule = forwarded_for(ForwardFor(), None)
+    assert rule is not None
     for i in range(5000):
         rule.line(f"10.0.{i >> 8}.{i & 255}")
     assert len(rule._lines) <= 4096
     assert rule.line("10.9.9.9") == b"X-Forwarded-For: 10.9.9.9"
+
+
+def test_the_address_that_was_asked_is_told_unless_excepted() -> None:
+    assert original_to(None, None) is None
+    rule = original_to(
+        OriginalTo(exceptions=(ip_network("10.0.0.0/8"),)),
+        OriginalTo(header="X-Site", exceptions=(ip_network("192.0.2.9"),)),
+    )
+    assert rule is not None
+    assert rule.line("198.51.100.1") == b"X-Site: 198.51.100.1"
+    assert rule.line("10.0.0.1") is rule.line("192.0.2.9") is None
+
+
+@pytest.mark.parametrize(
+    ("tells", "source", "host", "line"),
+    [
+        ("proto for", "192.0.2.1", b"h", b"proto=http;for=192.0.2.1"),
+        ("for for_port", "192.0.2.1", b"h", b'for="192.0.2.1:4711"'),
+        ("for", "2001:db8::1", b"h", b'for="[2001:db8::1]"'),
+        ("for for_port by", "2001:db8::1", b"h", b'by=198.51.100.1;for="[2001:db8::1]:4711"'),
+        ("for", "unix", b"h", b"for=unknown"),
+        ("host", "192.0.2.1", b"www.example.org", b"host=www.example.org"),
+        ("host", "192.0.2.1", b"www.example.org:8080", b'host="www.example.org:8080"'),
+        ("host proto", "192.0.2.1", None, b"proto=http"),
+    ],
+)
+def test_forwarded_is_written_as_rfc_7239_says(
+    tells: str, source: str, host: bytes | None, line: bytes
+) -> None:
+    told = tuple(Forwarded(word) for word in tells.split())
+    assert forwarded_line(told, source, 4711, "198.51.100.1", 80, host) == b"Forwarded: " + line

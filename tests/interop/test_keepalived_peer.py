@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -274,6 +275,45 @@ def test_ipv6_is_spoken_in_every_role(stage, unicast):
     assert holders() == (False, True), hapair.lines
     keepalived.signal(signal.SIGTERM)
     hapair.wait_for("Entering MASTER STATE: fe80::2 resigned")
+    wait_for(lambda: holders() == (True, False), what="hapair takes over")
+    assert not hapair.said("dropped a packet")
+    assert not complaints(keepalived)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("base", [False, True], ids=["virtual", "xmit-base"])
+def test_the_virtual_mac_is_used_in_every_role(stage, family, base):
+    """Preempting, killed with the guard alive, preempted, taking over after a goodbye."""
+    vips, name = ((VIP,), "vrrp.51") if family == 4 else (VIPS6, "vrrp6.51")
+    if family == 6:
+        give_ipv6(stage.ours, stage.theirs)
+    ours = [f"addresses={vips}", "use_vmac=True", *(["vmac_xmit_base=True"] if base else [])]
+
+    def holds(end, name):
+        shown = subprocess.run(end.command("ip", "-o", "address"), capture_output=True, text=True, check=True)
+        held = [line.split() for line in shown.stdout.splitlines()]
+        return {(name, vip) for vip in vips} <= {(words[1], words[3]) for words in held}
+
+    def holders():
+        return holds(stage.ours, name), holds(stage.theirs, "vrrp.51")
+
+    keepalived = stage.keepalived(150, extra="use_vmac\n vmac_xmit_base" if base else "use_vmac", vips=vips)
+    wait_for(lambda: holders() == (False, True), what="keepalived alone")
+    hapair = stage.hapair(200, *ours)
+    wait_for(lambda: holders() == (True, False), what="hapair preempts")
+    changes = keepalived.lines.copy()
+    time.sleep(10 * INTERVAL)
+    assert [line for line in keepalived.lines[len(changes) :] if "STATE" in line] == [], "no flap"
+    killed_at = time.monotonic()
+    hapair.signal(signal.SIGKILL)
+    wait_for(lambda: holders() == (False, True), what="the guard gives them away")
+    assert time.monotonic() - killed_at < 3 * INTERVAL, "after a goodbye: no master-down interval"
+    hapair = stage.hapair(100, *ours)
+    time.sleep(2 * MASTER_DOWN)
+    assert holders() == (False, True), hapair.lines
+    keepalived.signal(signal.SIGTERM)
+    hapair.wait_for("Entering MASTER STATE")
+    assert hapair.said("resigned")
     wait_for(lambda: holders() == (True, False), what="hapair takes over")
     assert not hapair.said("dropped a packet")
     assert not complaints(keepalived)

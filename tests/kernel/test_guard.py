@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -15,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel.namespaces import Namespace
 
-from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.config.model import ChecksumForm, Vip, VrrpInstance
 from hapair.errors import KernelError
 from hapair.kernel import guard, guard_child
 from hapair.kernel.guard import GuardProcess
-from hapair.vrrp.guard import Plan, plan
+from hapair.vrrp.guard import Plan, delete_address, plan
 
 VIP = IPv4Interface("192.0.2.100/24")
 EMPTY = Plan(ifindex=1, requests=(), packets=())
@@ -34,9 +36,15 @@ class Strikes:
         self.plans: list[dict] = []
         self._hapair = hapair
 
-    def strike(self, plans):
+    def relieve(self, plans):
         self.plans.append(dict(plans))
         self._hapair.close()
+
+    def learn(self, records):
+        assert records == []
+
+    def pass_time(self):
+        pass
 
 
 def test_a_guard_that_can_tell_nobody_strikes_all_the_same():
@@ -91,7 +99,11 @@ def holding(namespace: Namespace) -> Plan:
     index = int(namespace.run("ip", "-o", "link", "show", "eth0").split(":")[0])
     instance = VrrpInstance("web", "eth0", 51, (VIP,))
     return plan(
-        instance, ifindex=index, source=IPv4Address("192.0.2.1"), addresses=(VIP,), form=ChecksumForm.AUTO
+        instance,
+        ifindex=index,
+        source=IPv4Address("192.0.2.1"),
+        requests=(delete_address(index, Vip(VIP)),),
+        form=ChecksumForm.AUTO,
     )
 
 
@@ -167,6 +179,39 @@ async def test_a_stuck_guard_is_killed_before_it_can_strike(namespace, caplog):
         assert namespace.addresses() == {str(VIP)}
         nursery.cancel_scope.cancel()
     assert namespace.addresses() == set(), "the new one was told"
+
+
+@pytest.mark.netns
+@pytest.mark.slow
+async def test_a_frozen_guard_is_replaced_within_two_seconds_and_a_hiccup_is_not(namespace, caplog):
+    process = GuardProcess(0.2)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(process.run)
+        process.protect("web", holding(namespace))
+        first = process.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        await trio.sleep(0.5)
+        os.kill(first, signal.SIGCONT)
+        await trio.sleep(1.5)
+        assert (process.pid, process.strikes()) == (first, 0)
+        os.kill(first, signal.SIGSTOP)
+        with caplog.at_level(logging.INFO), trio.fail_after(2.5):
+            await until(lambda: "a new guard watches" in caplog.text)
+        assert process.pid != first
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        assert namespace.addresses() == {str(VIP)}, "the frozen one was killed, and did not strike"
+        nursery.cancel_scope.cancel()
+    assert namespace.addresses() == set(), "the new one was told"
+
+
+def test_a_guard_that_may_open_no_sockets_says_so_and_ends():
+    """With four descriptors there is none left for its second socket."""
+    command = ["prlimit", "--nofile=4", sys.executable, "-I", "-S", guard_child.__file__, "0.5"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"hapair guard: its sockets cannot be opened: .+\n", ended.stderr)
 
 
 async def test_a_guard_that_cannot_start_is_an_error(monkeypatch):

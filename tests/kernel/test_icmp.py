@@ -18,12 +18,16 @@ pytestmark = pytest.mark.netns
 @pytest.fixture(params=["raw", "unprivileged"])
 def network(request):
     """A namespace where only that kind of socket is to be had, or tried first."""
-    groups = "1 0" if request.param == "raw" else "0 0"
     namespace = Namespace()
-    namespace.run("sh", "-c", f"echo {groups} >/proc/sys/net/ipv4/ping_group_range")
-    with namespace.entered():
-        yield namespace
-    namespace.close()
+    try:
+        groups = namespace.run("cat", "/proc/sys/net/ipv4/ping_group_range").split()
+        assert groups[0] != "0", "no group of ours, as in every new namespace"
+        if request.param == "unprivileged":
+            namespace.run("sh", "-c", "echo 0 0 >/proc/sys/net/ipv4/ping_group_range")
+        with namespace.entered():
+            yield namespace
+    finally:
+        namespace.close()
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ class Witness:
         self.link = self.links.follow("eth0")
         self.states: list[bool] = []
         self.lost: list[IPv4Interface] = []
-        self.unsubscribe = self.link.subscribe(self.states.append, self.lost.append)
+        self.unsubscribe = self.link.subscribe(
+            self.states.append, lambda _index, address: self.lost.append(address)
+        )
 
 
 @pytest.fixture

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Interface, IPv6Interface
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel.namespaces import pair, wait_for
 
+from hapair.config.model import vips
 from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer, gratuitous_arp, unsolicited_advertisement
 
 MAC = bytes.fromhex("02005e104aff")
-VIP = IPv4Address("192.0.2.100")
+VIP = IPv4Interface("192.0.2.100")
 
 
 @given(st.ip_addresses(v=4))
@@ -31,14 +32,23 @@ def test_the_frame_is_a_request_for_its_own_sender(address):
 async def test_a_neighbour_that_knew_another_mac_learns_ours():
     with pair() as (a, b):
         b.run(
-            "ip", "neigh", "replace", str(VIP), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale"
+            "ip",
+            "neigh",
+            "replace",
+            str(VIP.ip),
+            "lladdr",
+            "02:00:00:00:00:99",
+            "dev",
+            "eth0",
+            "nud",
+            "stale",
         )
         with a.entered():
             links = Links()
             link = links.follow("eth0")
             announcer = NeighbourAnnouncer(link)
-        await announcer.announce((VIP,), 1)
-        wait_for(lambda: link.mac.hex(":") in b.run("ip", "neigh", "show", str(VIP)), what="learning")
+        await announcer.announce(vips([VIP]), 1)
+        wait_for(lambda: link.mac.hex(":") in b.run("ip", "neigh", "show", str(VIP.ip)), what="learning")
         announcer.close()
         links.close()
 
@@ -59,17 +69,26 @@ def test_the_ipv6_frame_is_an_advertisement_to_all_nodes_that_overrides(address)
 
 @pytest.mark.netns
 async def test_an_ipv6_neighbour_that_knew_another_mac_learns_ours():
-    vip = IPv6Address("fe80::100")
+    vip = IPv6Interface("fe80::100")
     with pair() as (a, b):
         b.run(
-            "ip", "neigh", "replace", str(vip), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale"
+            "ip",
+            "neigh",
+            "replace",
+            str(vip.ip),
+            "lladdr",
+            "02:00:00:00:00:99",
+            "dev",
+            "eth0",
+            "nud",
+            "stale",
         )
         with a.entered():
             links = Links()
             link = links.follow("eth0")
             announcer = NeighbourAnnouncer(link)
-        await announcer.announce((vip,), 1)
-        wait_for(lambda: link.mac.hex(":") in b.run("ip", "neigh", "show", str(vip)), what="learning")
+        await announcer.announce(vips([vip]), 1)
+        wait_for(lambda: link.mac.hex(":") in b.run("ip", "neigh", "show", str(vip.ip)), what="learning")
         announcer.close()
         links.close()
 
@@ -81,9 +100,9 @@ async def test_on_a_link_that_is_down_or_gone_an_announcement_is_lost_without_an
             links = Links()
             announcer = NeighbourAnnouncer(links.follow("eth0"))
         a.run("ip", "link", "set", "eth0", "down")
-        await announcer.announce((VIP,), 2)
+        await announcer.announce(vips([VIP]), 2)
         a.run("ip", "link", "delete", "eth0")
-        await announcer.announce((VIP,), 2)
+        await announcer.announce(vips([VIP]), 2)
         assert caplog.text.count("an announcement was lost") == 2
         announcer.close()
         links.close()

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from lab import verdicts
-from lab.probers import LIBRARY, AdvertWitness, RequestProber, VipSampler, ask_arp, fetch
+from lab.probers import LIBRARY, AdvertWitness, RequestProber, VipSampler, ask_arp, fetch, who_has
 from lab.scenario import start_backends
-from lab.topology import VIP, netlink
+from lab.topology import BALANCERS, PAIR6, VIP, netlink, open_lab
 
 pytestmark = pytest.mark.netns
 
@@ -133,3 +133,18 @@ async def test_a_busy_port_ends_a_backend_at_once(lab):
     words = [sys.executable, "-m", "lab.backends", "web1", str(lab.topology["web1"].address), "80"]
     second = await lab["web1"].spawn(words, env=LIBRARY)
     assert await second.wait() == 1
+
+
+async def test_ndp_answers_are_counted_by_mac_and_ipv6_holders_are_seen():
+    async with open_lab(PAIR6) as lab, trio.open_nursery() as nursery:
+        client, vip = lab.topology["client"].address, lab.topology.vip
+        sampler = VipSampler({name: machine.net for name, machine in lab.machines.items()}, vip.ip)
+        nursery.start_soon(sampler.run)
+        assert await who_has(lab["client"].net, vip.ip, client) == set()
+        for count, name in enumerate(BALANCERS, start=1):
+            with netlink(lab[name].net) as inside:
+                index = inside.link_lookup(ifname="eth0")[0]
+                inside.addr("add", index=index, address=str(vip.ip), prefixlen=64, flags=0x02)
+            assert len(await who_has(lab["client"].net, vip.ip, client)) == count
+        assert [sorted(seen.holders) for seen in sampler.holdings] == [[], ["lb-a"], ["lb-a", "lb-b"]]
+        nursery.cancel_scope.cancel()

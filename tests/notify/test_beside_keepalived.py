@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kernel.namespaces import pair, wait_for
+from kernel.namespaces import only_where_scripts_run, pair, wait_for
 from vrrp.processes import VIP, Program
 
 pytestmark = [pytest.mark.interop, pytest.mark.netns, pytest.mark.slow]
@@ -151,6 +151,7 @@ def hooks_removed(configuration: str) -> str:
 
 @contextmanager
 def both(tmp_path, ours: str, theirs: str):
+    only_where_scripts_run()
     with pair() as (a, a_peer), pair() as (b, b_peer):
         sides = []
         try:

@@ -26,6 +26,7 @@ from hapair.notify.notices import (
     state_mail,
 )
 from hapair.vrrp.reports import (
+    AddressConflict,
     DuplicateMaster,
     DuplicateMasterGone,
     GuardStrike,
@@ -140,6 +141,13 @@ def test_other_events():
         "instance": "web",
         "other": "192.0.2.2",
         "seconds": 1.235,
+    }
+    assert record(AddressConflict("web", "192.0.2.100", "02:00:00:00:00:99", 3)) == {
+        "event": "address_conflict",
+        "instance": "web",
+        "address": "192.0.2.100",
+        "mac": "02:00:00:00:00:99",
+        "times": 3,
     }
     assert record(ServerChange("b", "s", True, "ok")) == {
         "event": "server",

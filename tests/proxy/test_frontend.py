@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hapair.config import model
 from hapair.config.model import ForwardFor, UseBackend
-from hapair.http1.head import parse_request
+from hapair.http1.head import Request, parse_request
 from hapair.proxy.backend import Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
@@ -47,12 +47,14 @@ def test_a_rule_without_a_condition_always_holds_and_nothing_is_no_backend() -> 
 def test_the_forwardfor_of_both_sides_counts_and_follows_a_reload_of_the_backend() -> None:
     backends = pools("web")
     frontend = make(backends, default_backend="web")
-    assert frontend.forwarded_for(backends["web"]) is None
+    assert frontend.marks(backends["web"]) is None
     new = pools("web", forwardfor=ForwardFor(header="X-New"))["web"]
-    rule = frontend.forwarded_for(new)
-    assert rule is not None
-    assert rule.line("192.0.2.1") == b"X-New: 192.0.2.1"
-    assert frontend.forwarded_for(new) is rule
+    marks = frontend.marks(new)
+    assert marks is not None
+    request = Request()
+    marks.add(request, "192.0.2.1", 1, "192.0.2.2", 80)
+    assert request.lines == [b"X-New: 192.0.2.1"]
+    assert frontend.marks(new) is marks
 
 
 def test_a_reloaded_frontend_goes_on_counting() -> None:

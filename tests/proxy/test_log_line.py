@@ -7,7 +7,7 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapair.proxy.log_line import Dates, escape, milliseconds, request_line
+from hapair.proxy.log_line import Dates, escape, milliseconds, phases, request_line
 
 
 def test_a_stamp_is_haproxys_date_with_milliseconds() -> None:
@@ -23,6 +23,34 @@ def test_phases_are_rounded_down_and_minus_one_when_they_did_not_happen() -> Non
     assert milliseconds(1.0, 1.0019) == 1
     assert milliseconds(inf, 1.0) == -1
     assert milliseconds(1.0, inf) == -1
+
+
+moments = st.floats(min_value=0.0, max_value=1e7, allow_nan=False)
+
+
+@given(st.tuples(*[st.one_of(st.just(inf), moments)] * 5), moments, moments)
+def test_the_five_phases_of_a_line_are_rounded_as_each_alone(reached, begun, now) -> None:
+    head, placed, assigned, connected, answered = reached
+    alone = [
+        milliseconds(begun, head),
+        milliseconds(placed, assigned),
+        milliseconds(assigned, connected),
+        milliseconds(connected, answered),
+        milliseconds(begun, now),
+    ]
+    assert phases(begun, *reached, now) == "/".join(map(str, alone))
+
+
+def test_a_stamp_follows_the_wall_clock_when_it_is_set() -> None:
+    dates = Dates(1_700_000_000.0)
+    before = dates.stamp(1.0)
+    dates.offset += 0.5
+    assert dates.stamp(1.0) == before.replace(".000", ".500")
+
+
+@given(st.binary())
+def test_a_request_line_without_special_bytes_is_logged_as_if_it_had_been_escaped(raw: bytes) -> None:
+    assert request_line(raw) == " ".join(escape(part) for part in raw.split(b" "))
 
 
 @given(st.binary())

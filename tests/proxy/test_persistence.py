@@ -116,7 +116,7 @@ def test_a_server_of_weight_0_still_serves_its_own() -> None:
 
 def test_a_refused_persistent_server_is_left_only_at_the_last_try() -> None:
     pool = (*servers(1, cookie="A"), Server(name="s2", id=2, host="h", port=1, cookie="B"))
-    world = World(servers=pool, cookie=INDIRECT, redispatch=True, retries=2)
+    world = World(servers=pool, cookie=INDIRECT, redispatch=-1, retries=2)
     world.connects["s1"] = "refused"
     client = world.client(get("/", "Cookie: SID=A"))
     world.wait(0.99)
@@ -131,7 +131,7 @@ def test_a_refused_persistent_server_is_left_only_at_the_last_try() -> None:
 
 def test_the_flags_of_a_client_whose_server_was_left_say_down() -> None:
     pool = (*servers(1, cookie="A"), Server(name="s2", id=2, host="h", port=1, cookie="B"))
-    world = World(servers=pool, cookie=INDIRECT, redispatch=True, retries=1)
+    world = World(servers=pool, cookie=INDIRECT, redispatch=-1, retries=1)
     world.connects["s1"] = "refused"
     client = world.client(get("/", "Cookie: SID=A"))
     client.server.says(answer())

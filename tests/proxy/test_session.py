@@ -10,7 +10,7 @@ from hapair.proxy.session import QUEUED
 
 
 def test_a_balanced_request_goes_to_another_server_at_once() -> None:
-    world = World(servers=servers(2), redispatch=True, retries=3)
+    world = World(servers=servers(2), redispatch=-1, retries=3)
     world.connects["s1"] = "refused"
     client = world.client(get())
     assert client.server.server.name == "s2"
@@ -20,7 +20,7 @@ def test_a_balanced_request_goes_to_another_server_at_once() -> None:
 
 
 def test_a_redispatch_is_marked_in_the_log() -> None:
-    world = World(servers=servers(2), redispatch=True)
+    world = World(servers=servers(2), redispatch=-1)
     world.connects["s1"] = "refused"
     world.client(get()).server.says(answer())
     assert " 1/1/0/0/+1 0/0 " in world.lines()[0]
@@ -41,7 +41,7 @@ def test_without_redispatch_the_same_server_is_tried_until_the_end() -> None:
 
 
 def test_every_server_refuses_and_all_tries_are_over_at_once() -> None:
-    world = World(servers=servers(2), redispatch=True, retries=3)
+    world = World(servers=servers(2), redispatch=-1, retries=3)
     world.connects.update(s1="refused", s2="refused")
     client = world.client(get())
     assert statuses(client.got) == [503]
@@ -50,7 +50,7 @@ def test_every_server_refuses_and_all_tries_are_over_at_once() -> None:
 
 
 def test_the_only_server_is_not_hammered() -> None:
-    world = World(redispatch=True, retries=2)
+    world = World(redispatch=-1, retries=2)
     world.connects["s1"] = "refused"
     client = world.client(get())
     world.wait(0.99)
@@ -76,7 +76,7 @@ def test_a_server_that_came_back_answers_the_next_try() -> None:
 
 
 def test_a_connect_timeout_is_followed_at_once_by_the_next_try() -> None:
-    world = World(servers=servers(2), redispatch=True)
+    world = World(servers=servers(2), redispatch=-1)
     world.connects["s1"] = "hangs"
     client = world.client(get())
     world.wait(2.0)
@@ -88,9 +88,7 @@ def test_a_connect_timeout_is_followed_at_once_by_the_next_try() -> None:
 
 
 def test_the_server_goes_down_while_a_try_waits() -> None:
-    world = World(
-        servers=(*servers(1, cookie="A"), Server(name="s2", id=2, host="h", port=1)), redispatch=True
-    )
+    world = World(servers=(*servers(1, cookie="A"), Server(name="s2", id=2, host="h", port=1)), redispatch=-1)
     world.connects.update(s1="refused", s2="refused")
     world.backend.set_weight(world.backend.servers[1], 0)
     client = world.client(get())
@@ -237,4 +235,81 @@ def test_the_queue_timeout_is_each_clients_own() -> None:
     assert late.got == b""
     world.wait(0.5)
     assert statuses(late.got) == [503]
+    world.over()
+
+
+@pytest.mark.parametrize(
+    ("interval", "tried"),
+    [
+        (0, "1111"),  # never
+        (-1, "1112"),  # the last only
+        (-2, "1121"),  # the one before the last
+        (1, "1212"),  # each
+        (2, "1121"),  # every second
+        (3, "1112"),
+        (-9, "1111"),  # further back than there are tries
+    ],
+)
+def test_a_persistent_client_leaves_its_server_at_the_interval(interval: int, tried: str) -> None:
+    """Once it has left it is balanced like anybody: each further try goes elsewhere."""
+    pool = (*servers(1, cookie="A"), Server(name="s2", id=2, host="h", port=1, cookie="B"))
+    world = World(
+        servers=pool, redispatch=interval, retries=3, cookie=Cookie("C"), timeouts=Timeouts(connect=0.1)
+    )
+    world.connects.update(s1="hangs", s2="hangs")
+    world.client(get("/", "Cookie: C=A"))
+    world.wait(1)
+    assert "".join(link.server.name[1] for link in world.links) == tried
+    world.over()
+
+
+def test_the_urgent_are_served_before_those_who_came_earlier() -> None:
+    world = World(servers=servers(1, maxconn=1))
+    first = world.client(get("/1"))
+    waiting = [world.client(), world.client(), world.client()]
+    for client, (group, offset) in zip(waiting, [(0, 0.0), (0, -0.5), (-1, 5.0)], strict=True):
+        client.session.priority_class = group
+        client.session.priority_offset = offset
+        client.sends(get())
+    served = []
+    current = first
+    for _ in range(3):
+        current.server.says(answer())
+        (current,) = [client for client in waiting if client.link is not None]
+        served.append(waiting.index(current))
+    assert served == [2, 1, 0]
+    current.server.says(answer())
+    world.over()
+
+
+def test_the_priority_of_one_request_is_not_the_next_ones() -> None:
+    world = World()
+    client = world.client()
+    client.session.priority_class, client.session.priority_offset = 7, 1.0
+    client.sends(get())
+    client.server.says(answer())
+    assert (client.session.priority_class, client.session.priority_offset) == (0, 0.0)
+    world.over()
+
+
+def test_a_want_of_descriptors_is_no_fault_of_the_server() -> None:
+    world = World(retries=0, timeouts=Timeouts(connect=2.0, server=3.0))
+    world.connects["s1"] = "no descriptor"
+    client = world.client(get())
+    world.wait(1.9)
+    assert client.got == b""
+    assert world.backend.servers[0].connect_errors == 0
+    world.connects.clear()
+    world.wait(0.05)
+    client.server.says(answer())
+    assert world.lines()[0].startswith("fe be/s1 0/0/19")
+    world.over()
+
+
+def test_a_want_of_descriptors_lasts_no_longer_than_a_connect_may() -> None:
+    world = World(retries=0, timeouts=Timeouts(connect=2.0))
+    world.connects["s1"] = "no descriptor"
+    client = world.client(get())
+    world.wait(2.1)
+    assert statuses(client.got) == [503]
     world.over()

@@ -28,6 +28,59 @@ def test_an_ordinary_request() -> None:
     world.over()
 
 
+@pytest.mark.parametrize(("rule", "status"), [("deny", 403), ("deny deny_status 429", 429)])
+def test_denied_by_a_rule(rule: str, status: int) -> None:
+    world = World(frontend={"http_request": (f"{rule} if {{ path / }}",)})
+    client = world.client(get())
+    assert statuses(client.reads()) == [status]
+    assert world.lines()[0].startswith(f"fe fe/<NOSRV> 0/-1/-1/-1/0 {status} ")
+    client.sends(get("/next"))  # the connection is kept
+    client.server.says(answer())
+    assert statuses(client.reads()) == [200]
+    world.over()
+
+
+def test_denied_has_its_flags() -> None:
+    world = World(frontend={"http_request": ("deny",)})
+    world.client(get())
+    assert world.lines()[0].endswith(f" - - PR-- 1/1/0/0/0 0/0 {G}")
+
+
+def test_tarpitted_waits_before_its_500() -> None:
+    world = World(frontend={"http_request": ("tarpit",)}, timeouts=Timeouts(tarpit=3.0))
+    client = world.client(get())
+    world.wait(2.9)
+    assert client.got == b""
+    world.wait(0.2)
+    assert statuses(client.got) == [500]
+    (line,) = world.lines()
+    assert line.startswith("fe fe/<NOSRV> 0/-1/-1/-1/3000 500 ")
+    assert " - - PT-- " in line
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [("redirect location /there", 302), ("return status 200 content-type a/b string x", 200)],
+)
+def test_answered_by_a_rule(rule: str, status: int) -> None:
+    world = World(frontend={"http_request": (rule,)})
+    client = world.client(get())
+    assert statuses(client.got) == [status]
+    (line,) = world.lines()
+    assert line.startswith(f"fe fe/<NOSRV> 0/-1/-1/-1/0 {status} ")
+    assert " - - LR-- " in line
+
+
+def test_redispatched_to_another_server_without_a_wait() -> None:
+    world = World(servers=servers(2), redispatch=1)
+    world.connects["s1"] = "refused"
+    client = world.client(get())
+    client.server.says(answer())
+    assert statuses(client.got) == [200]
+    assert world.lines() == [f"fe be/s2 0/0/0/0/0 200 40 - - ---- 1/1/0/0/+1 0/0 {G}"]
+    world.over()
+
+
 def test_refused_is_tried_again_after_a_second_each() -> None:
     world = World(retries=2)
     world.connects["s1"] = "refused"

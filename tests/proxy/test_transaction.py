@@ -106,6 +106,16 @@ def test_an_http_10_client_gets_chunks_unwrapped_and_the_close() -> None:
     world.over()
 
 
+def test_trailers_of_an_answer_reach_an_http_11_client() -> None:
+    world = World()
+    client = world.client(get() + get("/next"))
+    client.server.says(CHUNKS + b"3;x=y\r\nabc\r\n0\r\nX: trailer\r\n\r\n")
+    assert client.reads().endswith(b"\r\n\r\n3\r\nabc\r\n0\r\nX: trailer\r\n\r\n")
+    client.server.says(answer())
+    assert statuses(client.got) == [200]
+    world.over()
+
+
 def test_an_http_10_client_notices_that_chunks_were_cut() -> None:
     world = World()
     client = world.client(get(version="1.0"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from proxy.world import World, servers
+from rules.hellos import hello
 
-from hapair.config.model import Mode, Timeouts
+from hapair.config.model import Mode, Timeouts, UseBackend
+from hapair.proxy.session import NONE
 
 
 def tcp(**options: object) -> World:
@@ -215,4 +217,162 @@ def test_bytes_are_counted() -> None:
     client = world.client(b"12345")
     client.server.says(b"abc")
     assert (world.frontend.bytes_in, world.frontend.bytes_out) == (5, 3)
+    world.over()
+
+
+# -- whose patience ends ----------------------------------------------------------------------------
+
+
+def test_a_tunnel_timeout_takes_the_place_of_both() -> None:
+    world = tcp(timeouts=Timeouts(client=1.0, server=2.0, tunnel=4.0))
+    client = world.client(b"x")
+    world.wait(3.9)
+    assert not client.over
+    client.server.says(b"y")
+    world.wait(3.9)
+    assert not client.over
+    world.wait(0.2)
+    assert client.over
+    assert " cD " in world.lines()[0], "HAProxy names the client when both are late"
+    world.over()
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "after", "flags"),
+    [
+        # recorded from HAProxy 2.6: only the side that may still send is waited for
+        (Timeouts(client=0.6, server=3.0), 3.0, "sD"),
+        (Timeouts(client=5.0, server=0.8), 0.8, "sD"),
+        (Timeouts(client=5.0, server=2.0, tunnel=3.0), 3.0, "sD"),
+        (Timeouts(client=5.0, server=2.0, tunnel=3.0, server_fin=0.5), 0.5, "sD"),
+        (Timeouts(client=5.0, server=2.0, client_fin=0.1), 2.0, "sD"),
+    ],
+)
+def test_a_server_whose_client_has_ended_has_its_own_time(
+    timeouts: Timeouts, after: float, flags: str
+) -> None:
+    world = tcp(timeouts=timeouts)
+    client = world.client(b"x")
+    client.ends()
+    world.wait(after - 0.05)
+    assert not client.over
+    world.wait(0.1)
+    assert client.over
+    assert f" {flags} " in world.lines()[0]
+    world.over()
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "after"),
+    [
+        (Timeouts(client=3.0, server=0.6), 3.0),
+        (Timeouts(client=3.0, server=0.6, tunnel=2.0), 2.0),
+        (Timeouts(client=3.0, server=0.6, tunnel=2.0, client_fin=0.5), 0.5),
+        (Timeouts(client=3.0, server=0.6, server_fin=0.1), 3.0),
+    ],
+)
+def test_a_client_whose_server_has_ended_has_its_own_time(timeouts: Timeouts, after: float) -> None:
+    world = tcp(timeouts=timeouts)
+    client = world.client(b"x")
+    client.server.ends()
+    world.wait(after - 0.05)
+    assert not client.over
+    world.wait(0.1)
+    assert client.over
+    assert " cD " in world.lines()[0]
+    world.over()
+
+
+def test_a_half_closed_client_that_does_not_take_its_bytes_is_waited_for_as_a_client() -> None:
+    world = tcp(timeouts=Timeouts(client=1.0, server=5.0))
+    client = world.client(b"x")
+    client.stuck = True
+    client.server.says(b"abc")
+    client.session.flushed(world.now)
+    client.ends()
+    world.wait(1.1)
+    assert client.over
+    assert " cD " in world.lines()[0]
+    world.over()
+
+
+# -- how a stream begins ----------------------------------------------------------------------------
+
+
+def routed(delay: float = 2.0, **options: object) -> World:
+    """Streams that ask for `www.example.org` may pass; others have no backend."""
+    use = (UseBackend("be", "{ req.ssl_sni -i www.example.org }"),)
+    frontend = {"tcp_request_inspect_delay": delay, "use_backend": use, "default_backend": None}
+    return tcp(frontend=frontend, **options)
+
+
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_a_stream_is_routed_by_the_name_in_its_hello_which_arrives_untouched(size: int) -> None:
+    world = routed()
+    client = world.client()
+    data = hello("WWW.example.org") + b"more"
+    for at in range(0, len(data), size):
+        assert client.session.stage == NONE or client.server.got == data[:at]
+        client.sends(data[at : at + size])
+    assert client.server.got == data
+    client.server.says(b"hi")
+    assert client.got == b"hi"
+    world.over()
+
+
+def test_another_name_goes_where_the_rules_say() -> None:
+    world = routed()
+    assert world.client(hello("other.example.org")).over
+    assert world.client(b"GET / HTTP/1.1\r\n").over, "what is no TLS is known at once"
+    assert [line.split()[1] for line in world.lines()] == ["fe/<NOSRV>", "fe/<NOSRV>"]
+    world.over()
+
+
+def test_after_the_delay_the_rules_are_applied_to_what_there_is() -> None:
+    world = routed(delay=0.5)
+    late = world.client(hello("www.example.org")[:-1])
+    world.wait(0.4)
+    assert not late.over
+    world.wait(0.2)
+    assert late.over
+    world.over()
+
+
+def test_a_server_that_speaks_first_is_asked_after_the_delay() -> None:
+    world = tcp(frontend={"tcp_request_inspect_delay": 0.5})
+    client = world.client()
+    world.wait(0.4)
+    assert not world.links
+    world.wait(0.2)
+    client.server.says(b"220 welcome")
+    assert client.got == b"220 welcome"
+    world.over()
+
+
+def test_a_hello_that_fills_the_buffer_is_none() -> None:
+    world = tcp(frontend={"tcp_request_inspect_delay": 5.0})
+    client = world.client(b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc" + bytes(8000))
+    assert not world.links
+    client.sends(bytes(8376))
+    assert len(client.server.got) == 16385
+    world.over()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_client_that_leaves_before_it_has_shown_anything(gone: bool) -> None:
+    world = routed()
+    client = world.client(b"\x16" if gone else b"")
+    client.gone() if gone else client.ends()
+    assert client.over
+    assert " CR " in world.lines()[0]
+    world.over()
+
+
+def test_a_client_that_ends_after_its_first_words_is_served() -> None:
+    world = tcp(frontend={"tcp_request_inspect_delay": 5.0})
+    client = world.client(b"\x16")
+    client.ends()
+    assert (client.server.got, client.server.state) == (b"\x16", "shut")
+    client.server.ends()
+    assert client.over
     world.over()

@@ -11,15 +11,17 @@ from math import inf
 from typing import Any
 
 from hapair.config import model
-from hapair.proxy.backend import Backend, Server
+from hapair.proxy.backend import ANY, PROVEN, Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
+from hapair.proxy.server import Server
 from hapair.proxy.session import (
     AGAIN,
     CLOSE,
     CONNECT,
     DROP,
     LINGER,
+    PARK,
     RELEASE,
     RESET,
     SHUT_CLIENT,
@@ -28,6 +30,7 @@ from hapair.proxy.session import (
 )
 from hapair.proxy.transaction import HttpSession
 from hapair.proxy.tunnel import TcpSession
+from hapair.tables.directory import Directory, make_tables
 
 START = 1000.0
 TIMEOUTS = model.Timeouts(
@@ -41,6 +44,8 @@ class Link:
     def __init__(self, server: Server, client: Client) -> None:
         self.server = server
         self.client: Client | None = client
+        self.keeper: Client | None = None
+        self.uses = 1
         self.got = b""
         self.connected = False
         self.stuck = False
@@ -53,8 +58,7 @@ class Link:
         client = self.client
         if client is None:
             # Idle connections that say anything are closed.
-            self.server.idle.remove(self)
-            self.state = "closed"
+            self._leave_rest()
             return
         client.session.server_data(data, client.world.now)
         client.world.settle(client)
@@ -63,12 +67,18 @@ class Link:
         """The server sends no more, or resets."""
         client = self.client
         if client is None:
-            self.server.idle.remove(self)
-            self.state = "closed"
+            self._leave_rest()
             return
         client.session.server_ended = True
         client.session.server_eof(client.world.now, broken=broken)
         client.world.settle(client)
+
+    def _leave_rest(self) -> None:
+        if self.keeper is not None:
+            self.keeper.parked = None
+        else:
+            self.server.idle.remove(self)
+        self.state = "closed"
 
     def reads_again(self) -> None:
         """The server takes what was held up."""
@@ -94,6 +104,7 @@ class Client:
         self.stuck = False
         """It reads nothing."""
         self.link: Link | None = None
+        self.parked: Link | None = None
 
     @property
     def over(self) -> bool:
@@ -163,6 +174,7 @@ class World:
         timeouts: model.Timeouts = TIMEOUTS,
         frontend: dict[str, Any] | None = None,
         responder: Any = None,
+        tables: dict[str, model.StickTable] | None = None,
         **backend: Any,
     ) -> None:
         self.now = START
@@ -171,9 +183,11 @@ class World:
         self.clients: list[Client] = []
         self.links: list[Link] = []
         self.connects: dict[str, str] = {}
-        """Server name -> `refused` or `hangs`; anything else connects at once."""
+        """Server name -> `refused`, `hangs` or `no descriptor`; anything else connects at once."""
         config = model.Backend(name="be", servers=servers, mode=mode, timeout=timeouts, **backend)
-        self.backend = Backend(config, {s.name: None for s in servers}, self.woken)
+        self.tables = make_tables(tables or {}, {})
+        directory = Directory(self.tables)
+        self.backend = Backend(config, {s.name: None for s in servers}, self.woken, tables=directory)
         self.process = Process(1000)
         http = mode is model.Mode.HTTP
         options: dict[str, Any] = {
@@ -189,6 +203,7 @@ class World:
             Dates(0.0),
             lambda _, line: self.log.append(line.decode()),
             responder,
+            directory,
         )
 
     # -- what happens ---------------------------------------------------------------------------
@@ -228,7 +243,7 @@ class World:
 
     def set_up(self, name: str, *, up: bool) -> None:
         (server,) = [s for s in self.backend.servers if s.name == name]
-        self.backend.set_up(server, up)
+        self.backend.set_up(server, up, self.now)
         self._serve_woken()
         self.check()
 
@@ -253,9 +268,9 @@ class World:
             if client.over:
                 return
             orders = session.orders
-            if orders & (RELEASE | DROP):
-                session.orders &= ~(RELEASE | DROP)
-                self._let_go(client, keep=not orders & DROP)
+            if orders & (RELEASE | PARK | DROP):
+                session.orders &= ~(RELEASE | PARK | DROP)
+                self._let_go(client, orders)
             elif orders & CONNECT:
                 session.orders &= ~CONNECT
                 self._connect(client)
@@ -300,18 +315,36 @@ class World:
         assert server is not None
         assert client.link is None, "a second connection while the first is there"
         session.server_ended = False
-        if session.may_reuse and server.idle:
-            link = server.idle.pop()
-            link.client = client
+        link = self._resting(client, server)
+        if link is not None:
+            link.client, link.keeper = client, None
+            link.uses += 1
             client.link = link
             session.connected(self.now, reused=True)
+            return
+        outcome = self.connects.get(server.name, "ok")
+        if outcome == "no descriptor":
+            session.connect_later(self.now)
             return
         link = Link(server, client)
         self.links.append(link)
         client.link = link
-        outcome = self.connects.get(server.name, "ok")
         if outcome != "hangs":
             self._outcome(client, link, refused=outcome == "refused")
+
+    @staticmethod
+    def _resting(client: Client, server: Server) -> Link | None:
+        link, client.parked = client.parked, None
+        if link is not None:
+            if link.server is server:
+                return link
+            link.state = "closed"
+        may = client.session.may_reuse
+        fit = [one for one in server.idle if may == ANY or (may == PROVEN and one.uses > 1)]
+        if not fit:
+            return None
+        server.idle.remove(fit[-1])
+        return fit[-1]
 
     def _outcome(self, client: Client, link: Link, *, refused: bool) -> None:
         if refused:
@@ -320,13 +353,16 @@ class World:
             link.connected = True
             client.session.connected(self.now, reused=False)
 
-    def _let_go(self, client: Client, *, keep: bool) -> None:
+    def _let_go(self, client: Client, orders: int) -> None:
         link = client.link
         if link is None:
             return
         client.link = None
         link.client = None
-        if keep and link.server.usable:
+        keep = not orders & DROP and link.server.usable and link.uses <= link.server.max_reuse
+        if keep and orders & PARK:
+            client.parked, link.keeper = link, client
+        elif keep:
             link.server.idle.append(link)
         else:
             link.state = "reset" if client.session.orders & RESET else "closed"
@@ -337,7 +373,11 @@ class World:
             client.link.client = None
             client.link.state = "closed"
             client.link = None
+        if client.parked is not None:
+            client.parked.state = "closed"
+            client.parked = None
         client.session.endpoint = None
+        client.session.let_go(self.now)
         self.process.current -= 1
         self.frontend.current -= 1
 
@@ -354,7 +394,7 @@ class World:
         assert self.backend.queued == len(waiting)
         assert self.backend.current == sum(s.backend is not None and not s.ended for s in sessions)
         for link in self.links:
-            places = link.server.idle.count(link) + sum(c.link is link for c in self.clients)
+            places = link.server.idle.count(link) + sum(link in (c.link, c.parked) for c in self.clients)
             assert places == (0 if link.state in ("closed", "reset") else 1)
         for client in self.clients:
             if client.session.ended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import attrs
+from rules.transaction import Transaction
 
 SEGMENTS = ("static", "Static", "img", "a.b", "x", "STATIC.PNG", "jpg", "a")
 NAMES = ("host", "x-a", "x-b", "user-agent")
@@ -43,10 +44,23 @@ class Request:
     def header(self, name: bytes) -> list[bytes]:
         return [value for known, value in self.headers if known == name]
 
+    @property
+    def target(self) -> bytes:
+        return (self.path or b"*") + (b"?" + self.query if self.query else b"")
+
+    @property
+    def lines(self) -> list[bytes]:
+        return [
+            b"%b %b HTTP/1.1" % (self.method, self.target),
+            *(b"%b: %b" % header for header in self.headers),
+        ]
+
+    @property
+    def about(self) -> Transaction:
+        return Transaction(self.lines, self.target)
+
     def wire(self) -> bytes:
-        target = (self.path or b"*") + (b"?" + self.query if self.query else b"")
-        lines = [b"%b %b HTTP/1.1" % (self.method, target), *(b"%b: %b" % header for header in self.headers)]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        return b"\r\n".join(self.lines) + b"\r\n\r\n"
 
 
 def request(chance: random.Random) -> Request:

@@ -54,7 +54,7 @@ def test_every_condition_has_the_same_verdict(tmp_path: Path):
         f"acl_{number}": [make.expression(chance) for _ in range(chance.choice([1, 1, 2]))]
         for number in range(ACLS)
     }
-    names = [*acls, *PREDEFINED]
+    names = [*acls, *(name for name in PREDEFINED if name != "REQ_CONTENT")]  # ours is about streams only
     conditions = [*names, *(make.condition(chance, names) for _ in range(CONDITIONS))]
     compiled = {name: compile_acl(expressions) for name, expressions in acls.items()}
     tests = [compile_condition(text, compiled) for text in conditions]

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rules.requests import Request
 
-from hapair.rules.acl import compile_acl
+from hapair.rules.acl import acl_mistake, compile_acl
+from hapair.rules.client_hello import Hello
 from hapair.rules.samples import elements
 
 
@@ -142,3 +143,21 @@ def test_splitting_loses_nothing_but_commas_and_blanks(parts):
     value = b",".join(parts)
     kept = b"".join(elements(value))
     assert kept.translate(None, b", ") == value.translate(None, b", ")
+
+
+def test_the_name_and_kind_of_a_hello_are_known_of_streams_that_were_looked_into(facts) -> None:
+    class Stream:
+        hello = Hello(1, b"www.Example.org")
+
+    named = compile_acl(["req.ssl_sni -i www.example.org"])
+    found = compile_acl(["req_ssl_sni -m found"])
+    below = compile_acl(["req.ssl_sni -i -m end .example.org"])
+    tls = compile_acl(["req.ssl_hello_type 1"])
+    assert [test(Stream()) for test in (named, found, below, tls)] == [True] * 4
+    assert [test(facts) for test in (named, found, below, tls)] == [False] * 4
+    assert not compile_acl(["req.ssl_sni www.example.org"])(Stream())
+
+
+@pytest.mark.parametrize("expression", ["req.ssl_hello_type a", "req.ssl_hello_type", "req.ssl_sni(x) a"])
+def test_what_does_not_fit_a_hello_is_refused(expression: str) -> None:
+    assert acl_mistake(expression) is not None

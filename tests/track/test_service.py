@@ -30,9 +30,9 @@ class Watch:
             lambda kind, name, found: self.send.send_nowait(((kind, name), found)), self._run, proc
         )
 
-    async def _run(self, words, seconds):
+    async def _run(self, words, seconds, user):
         await trio.lowlevel.checkpoint()
-        assert (words, seconds) == (("/bin/check",), 0.5)
+        assert (words, seconds, user) == (("/bin/check",), 0.5, "checker")
         self.runs += 1
         return self.problems.pop(0) if len(self.problems) > 1 else self.problems[0]
 
@@ -54,7 +54,7 @@ def watch():
 
 
 def script(**more) -> TrackScript:
-    return TrackScript("chk", ("/bin/check",), interval=0.01, timeout=0.5, **more)
+    return TrackScript("chk", ("/bin/check",), "checker", interval=0.01, timeout=0.5, **more)
 
 
 async def test_a_script_is_heard_when_it_changes_its_mind(watch, nursery):

@@ -10,18 +10,14 @@ import pytest
 
 from hapair.config.model import InitialState, VrrpInstance
 from hapair.vrrp.election import (
-    AILING,
     REFRESH_INTERVAL,
     RELIEF_MARGIN,
     Backup,
     Fault,
     Initialize,
     Master,
-    Router,
     deadline,
     overslept,
-    router_of,
-    skew_time,
     step,
 )
 from hapair.vrrp.events import (
@@ -47,6 +43,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.router import AILING, Router, router_of, skew_time
 from hapair.vrrp.tracking import WELL, Verdict
 
 LOW, US, HIGH = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.5"), IPv4Address("192.0.2.9")
@@ -107,7 +104,7 @@ class TestInitialize:
     def test_the_address_owner_starts_as_master(self):
         state, orders = step(attrs.evolve(ROUTER, priority=255), Initialize(), Started(), NOW)
         assert isinstance(state, Master)
-        assert orders == (AddVips(), OpenGate(), SendAdvert(255), Announce(5))
+        assert orders == (AddVips(), OpenGate(), Announce(5), SendAdvert(255))
 
     def test_an_ailing_address_owner_waits_like_everybody(self):
         owner = ailing(attrs.evolve(ROUTER, priority=255))
@@ -125,20 +122,85 @@ class TestBackup:
     def test_silence_makes_us_master(self):
         state, orders = step(ROUTER, backup(), DeadlinePassed(), NOW)
         assert state == Master(NOW + 1, NOW + REFRESH_INTERVAL, NOW, (NOW + 5,), NOW + 60)
-        assert orders == (AddVips(), OpenGate(), SendAdvert(100), Announce(5))
+        assert orders == (AddVips(), OpenGate(), Announce(5), SendAdvert(100))
 
     def test_a_goodbye_leaves_us_our_skew_time(self):
         state, orders = step(ROUTER, backup(interval=0.2), advert(0), NOW)
         assert (state, orders) == (Backup(0.2, NOW + 0.2 * 156 / 256), ())
 
+    def test_without_skew_the_masters_goodbye_makes_us_master_at_once(self):
+        """A pair: there is no better candidate to wait for."""
+        router = attrs.evolve(ROUTER, skew=False)
+        heard, _ = step(router, backup(), advert(200), NOW)
+        state, orders = step(router, heard, advert(0), NOW + 1)
+        assert (deadline(state), orders) == (NOW + 1, ())
+        state, _ = step(router, state, DeadlinePassed(), NOW + 1)
+        assert isinstance(state, Master)
+
+    def test_without_skew_silence_costs_the_same(self):
+        router = attrs.evolve(ROUTER, skew=False)
+        heard, _ = step(router, backup(), advert(200), NOW)
+        assert deadline(heard) == NOW + master_down_interval(100, 1.0)
+
+    @pytest.mark.parametrize("router", [ROUTER, attrs.evolve(ROUTER, preempt=False)])
+    def test_without_skew_the_goodbye_of_a_master_that_we_outrank_counts_as_well(self, router):
+        router = attrs.evolve(router, skew=False)
+        heard, _ = step(router, backup(), advert(50), NOW)
+        state, _ = step(router, heard, advert(0), NOW + 0.5)
+        assert deadline(state) == NOW + 0.5
+
+    @pytest.mark.parametrize("skew", [True, False])
+    def test_the_goodbye_of_somebody_who_is_not_the_master_means_nothing(self, skew):
+        router = attrs.evolve(ROUTER, skew=skew)
+        heard, _ = step(router, backup(), advert(200, HIGH), NOW)
+        assert step(router, heard, advert(0, LOW), NOW) == (heard, ())
+
+    def test_without_skew_the_first_that_is_heard_being_a_goodbye_costs_the_skew_time(self):
+        """Who says so may never have been the master."""
+        state, _ = step(attrs.evolve(ROUTER, skew=False), backup(), advert(0), NOW)
+        assert deadline(state) == NOW + skew_time(100, 1.0)
+
+    def test_without_skew_an_ailing_backup_leaves_an_ailing_master_the_time_to_come_back(self):
+        router = ailing(attrs.evolve(ROUTER, skew=False))
+        heard, _ = step(router, backup(), advert(200), NOW)
+        state, _ = step(router, heard, advert(0), NOW)
+        assert deadline(state) == NOW + skew_time(AILING, 1.0)
+
+    def test_the_loser_of_a_pair_tells_the_winner_several_times_once_an_interval(self):
+        """Its last advert may be lost: the winner would not announce itself, and clients not find it."""
+        router = attrs.evolve(ROUTER, skew=False)
+        state, _ = step(router, master(router), advert(200), NOW)
+        said = []
+        for n in range(1, 40):
+            state, orders = step(router, state, advert(200), NOW + n / 4)
+            said += [(n / 4, order) for order in orders]
+        assert said == [(at, SendAdvert(0, again=True)) for at in (0.5, 1.0, 1.5, 2.0, 2.5)]
+
+    def test_who_would_preempt_the_winner_has_nothing_to_tell_it(self):
+        router = attrs.evolve(ROUTER, skew=False)
+        state, _ = step(router, master(router), advert(200), NOW)
+        assert step(router, state, advert(50), NOW + 1)[1] == ()
+
+    def test_one_of_several_backups_says_it_once(self):
+        """A third router would take the goodbyes for the master's."""
+        state, _ = step(ROUTER, master(), advert(200), NOW)
+        assert step(ROUTER, state, advert(200), NOW + 1)[1] == ()
+
+    def test_a_loser_knows_who_the_master_is(self):
+        """It may resign before its next advert."""
+        router = attrs.evolve(ROUTER, skew=False)
+        lost, _ = step(router, master(router), advert(200), NOW)
+        state, _ = step(router, lost, advert(0), NOW + 0.1)
+        assert deadline(state) == NOW + 0.1
+
     @pytest.mark.parametrize("priority", [100, 101, 255])
     def test_an_advert_of_no_lower_priority_restarts_the_timer(self, priority):
         state, orders = step(ROUTER, backup(), advert(priority, LOW), NOW + 2)
-        assert (state, orders) == (Backup(1.0, NOW + 2 + master_down_interval(100, 1.0)), ())
+        assert (state, orders) == (Backup(1.0, NOW + 2 + master_down_interval(100, 1.0), master=LOW), ())
 
     def test_the_masters_interval_is_learnt(self):
         state, _ = step(ROUTER, backup(), advert(200, interval=0.1), NOW)
-        assert state == Backup(0.1, NOW + master_down_interval(100, 0.1))
+        assert state == Backup(0.1, NOW + master_down_interval(100, 0.1), master=HIGH)
 
     def test_a_lower_advert_is_ignored_when_we_preempt(self):
         state, orders = step(ROUTER, backup(), advert(50), NOW + 1)
@@ -148,21 +210,23 @@ class TestBackup:
     def test_a_lower_advert_is_accepted_when_we_do_not_preempt(self):
         router = attrs.evolve(ROUTER, preempt=False)
         state, _ = step(router, backup(), advert(50, interval=0.5), NOW + 1)
-        assert state == Backup(0.5, NOW + 1 + master_down_interval(100, 0.5))
+        assert state == Backup(0.5, NOW + 1 + master_down_interval(100, 0.5), master=HIGH)
 
     def test_an_ailing_master_is_preempted_even_without_preempt(self):
         """`preempt = false` is for masters that serve."""
         router = attrs.evolve(ROUTER, preempt=False, preempt_delay=60.0)
-        assert step(router, backup(), advert(AILING), NOW + 1) == (backup(), ())
+        expected = attrs.evolve(backup(), master=HIGH)
+        assert step(router, backup(), advert(AILING), NOW + 1) == (expected, ())
 
     def test_an_ailing_backup_leaves_an_ailing_master_alone(self):
         state, _ = step(ailing(), backup(), advert(AILING), NOW + 1)
-        assert state == Backup(1.0, NOW + 1 + master_down_interval(AILING, 1.0))
+        assert state == Backup(1.0, NOW + 1 + master_down_interval(AILING, 1.0), master=HIGH)
 
     def test_preempt_delay_counts_from_the_first_lower_advert(self):
         router = attrs.evolve(ROUTER, preempt_delay=10.0)
         state, _ = step(router, backup(), advert(50), NOW + 1)
-        assert state == Backup(1.0, NOW + 1 + master_down_interval(100, 1.0), preempt_at=NOW + 11)
+        down_at = NOW + 1 + master_down_interval(100, 1.0)
+        assert state == Backup(1.0, down_at, preempt_at=NOW + 11, master=HIGH)
         state, _ = step(router, state, advert(50), NOW + 10)
         assert deadline(state) == NOW + 10 + master_down_interval(100, 1.0)
         late, _ = step(router, state, advert(50), NOW + 11)
@@ -250,10 +314,13 @@ class TestMaster:
     def test_a_higher_priority_makes_us_yield_in_the_same_step(self):
         """And say so once more: the winner announces itself again when it hears a lower advert."""
         state, orders = step(ROUTER, master(), advert(101, LOW, interval=0.3), NOW)
-        assert (state, orders) == (backup(interval=0.3), (*DOWN, SendAdvert(100)))
+        assert (state, orders) == (attrs.evolve(backup(interval=0.3), master=LOW), (*DOWN, SendAdvert(100)))
 
     def test_equal_priority_yields_to_the_higher_address(self):
-        assert step(ROUTER, master(), advert(100, HIGH), NOW) == (backup(), (*DOWN, SendAdvert(100)))
+        assert step(ROUTER, master(), advert(100, HIGH), NOW) == (
+            attrs.evolve(backup(), master=HIGH),
+            (*DOWN, SendAdvert(100)),
+        )
 
     def test_a_master_of_lower_priority_has_a_burst_and_a_repetition_of_its_own(self):
         router = attrs.evolve(ROUTER, garp_delay=0.0, garp_lower_prio_repeat=2, garp_lower_prio_delay=3.0)
@@ -524,7 +591,7 @@ class TestSyncGroupMember:
     def test_the_group_makes_it_master(self):
         state, orders = step(MEMBER, ready(), Promoted(""), NOW)
         assert isinstance(state, Master)
-        assert orders == (AddVips(), OpenGate(), SendAdvert(100), Announce(5))
+        assert orders == (AddVips(), OpenGate(), Announce(5), SendAdvert(100))
 
     def test_a_promotion_that_comes_after_a_better_advert_is_too_late(self):
         heard, _ = step(MEMBER, ready(), advert(200), NOW)
@@ -533,7 +600,10 @@ class TestSyncGroupMember:
         assert step(MEMBER, heard, Promoted(""), NOW) == (heard, ())
 
     def test_an_advert_that_it_would_preempt_leaves_it_ready(self):
-        assert step(MEMBER, ready(), advert(50), NOW) == (attrs.evolve(ready(), preempt_at=NOW), ())
+        assert step(MEMBER, ready(), advert(50), NOW) == (
+            attrs.evolve(ready(), preempt_at=NOW, master=HIGH),
+            (),
+        )
 
     def test_an_owner_in_a_group_is_ready_at_once(self):
         owner = attrs.evolve(MEMBER, priority=255)

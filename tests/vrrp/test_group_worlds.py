@@ -17,7 +17,14 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hapair.vrrp.election import Fault, Initialize, Master, Router, State, deadline, step
+from hapair.vrrp.election import (
+    Fault,
+    Initialize,
+    Master,
+    State,
+    deadline,
+    step,
+)
 from hapair.vrrp.events import (
     AddVips,
     AdvertReceived,
@@ -34,6 +41,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.router import Router
 from hapair.vrrp.sync_group import decide, member_of
 from hapair.vrrp.tracking import WELL, Verdict
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from hapair.config.model import ChecksumForm, VrrpInstance
+from hapair.config.model import ChecksumForm, Vip, VrrpInstance
 from hapair.vrrp import wire
 from hapair.vrrp.guard import address_lifetime, delete_address, plan
 
@@ -18,7 +18,7 @@ INSTANCE = VrrpInstance("web", "eth0", 51, (VIP, OTHER))
 def test_the_request_is_what_pyroute2_would_send():
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
-    message = ifaddrmsg(delete_address(7, VIP))
+    message = ifaddrmsg(delete_address(7, Vip(VIP)))
     message.decode()
     assert (message["family"], message["prefixlen"], message["index"]) == (2, 24, 7)
     assert message.get_attr("IFA_LOCAL") == message.get_attr("IFA_ADDRESS") == "192.0.2.100"
@@ -26,8 +26,8 @@ def test_the_request_is_what_pyroute2_would_send():
 
 
 def test_the_goodbye_is_a_valid_priority_0_advert_to_the_group():
-    made = plan(INSTANCE, ifindex=7, source=US, addresses=(VIP, OTHER), form=ChecksumForm.RFC9568)
-    assert made.requests == (delete_address(7, VIP), delete_address(7, OTHER))
+    made = plan(INSTANCE, ifindex=7, source=US, requests=(b"one", b"two"), form=ChecksumForm.RFC9568)
+    assert made.requests == (b"one", b"two")
     (packet,) = made.packets
     payload = packet[20:]
     heard = wire.decode(wire.Packet(US, wire.GROUP, packet[8], payload), wire.Expected(51, PEER))
@@ -36,7 +36,7 @@ def test_the_goodbye_is_a_valid_priority_0_advert_to_the_group():
 
 def test_every_unicast_peer_hears_the_goodbye():
     instance = VrrpInstance("web", "eth0", 51, (VIP,), unicast_peers=(PEER, PEER + 1))
-    made = plan(instance, ifindex=7, source=US, addresses=(VIP,), form=ChecksumForm.AUTO)
+    made = plan(instance, ifindex=7, source=US, requests=(), form=ChecksumForm.AUTO)
     assert [IPv4Address(packet[16:20]) for packet in made.packets] == [PEER, PEER + 1]
 
 

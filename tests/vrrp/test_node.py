@@ -31,7 +31,7 @@ class Stage:
             self.links = Links()
         self.link = self.links.follow("eth0")
         self.lost: list[IPv4Interface] = []
-        self.link.subscribe(lambda _: None, self.lost.append)
+        self.link.subscribe(lambda _: None, lambda _, address: self.lost.append(address))
         self.programs = []
 
     def start(self, namespace, priority, *more, patience=PATIENCE):
@@ -97,6 +97,22 @@ def test_frozen_master_loses_its_vip_and_stands_for_election_again_when_it_wakes
     assert priority == 100
     assert first - woken_at > 3 * INTERVAL, "it spoke as MASTER before it was elected"
     wait_for(lambda: VIP in stage.a.addresses(), what="the VIP")
+
+
+def test_without_skew_the_peer_of_a_killed_master_takes_over_at_once(stage):
+    """At 1 s adverts its skew time would be 0.61 s."""
+    high, low = (
+        node(namespace, priority, 1.0, PATIENCE, "skew=False")
+        for namespace, priority in ((stage.a, 200), (stage.b, 100))
+    )
+    stage.programs += [high, low]
+    master(stage, high, stage.a)
+    guard_pid(low)
+    wait_for(lambda: stage.sniffer.seen, what="an advert of the master")
+    killed_at = time.monotonic()
+    high.signal(signal.SIGKILL)
+    low.wait_for("Entering MASTER STATE: 192.0.2.1 resigned")
+    assert time.monotonic() - killed_at < 0.3
 
 
 def test_the_peer_takes_over_from_a_killed_master_after_its_skew_time(stage):

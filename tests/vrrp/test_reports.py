@@ -11,7 +11,15 @@ import trio
 
 from hapair.config.model import VrrpInstance
 from hapair.errors import KernelError
-from hapair.kernel.fake import FakeAddresses, FakeAnnouncer, FakeGuard, FakeLink, FakeRoutes, FakeWire
+from hapair.kernel.fake import (
+    FakeAddresses,
+    FakeAnnouncer,
+    FakeClaims,
+    FakeGuard,
+    FakeLink,
+    FakeRoutes,
+    FakeWire,
+)
 from hapair.vrrp.reports import GuardStrike, PriorityChanged, Transition
 from hapair.vrrp.service import VirtualRouter
 from hapair.vrrp.status import RouterState
@@ -51,6 +59,7 @@ class Stage:
             routes=FakeRoutes(),
             segment=FakeWire().attach(self.link, SOURCE, multicast=True),
             announcer=FakeAnnouncer(),
+            claims=FakeClaims(),
             gate=SilentGate(),
             guard=self.guard,
             report=self._take,

@@ -14,11 +14,12 @@ import pytest
 import trio
 import trio.testing
 
-from hapair.config.model import ChecksumForm, VirtualRoute, VirtualRule, VrrpInstance
+from hapair.config.model import ChecksumForm, Vip, VirtualRoute, VirtualRule, VrrpInstance
 from hapair.errors import KernelError
 from hapair.kernel.fake import (
     FakeAddresses,
     FakeAnnouncer,
+    FakeClaims,
     FakeGuard,
     FakeLink,
     FakeRoutes,
@@ -28,7 +29,7 @@ from hapair.kernel.fake import (
 from hapair.kernel.ports import Placed
 from hapair.vrrp import wire
 from hapair.vrrp.routes import delete_route, delete_rule
-from hapair.vrrp.service import VirtualRouter
+from hapair.vrrp.service import LOOK_INTERVAL, VirtualRouter
 from hapair.vrrp.status import RouterState
 from hapair.vrrp.tracking import WELL, Verdict
 
@@ -63,6 +64,7 @@ class Node:
         self.segment: FakeSegment = segment.attach(self.link, source, multicast=instance.multicasts)
         self.routes = FakeRoutes()
         self.announcer = FakeAnnouncer()
+        self.claims = FakeClaims()
         self.gate = RecordedGate(self.addresses)
         self.guard = FakeGuard()
         self.router = VirtualRouter(
@@ -73,6 +75,7 @@ class Node:
             routes=self.routes,
             segment=self.segment,
             announcer=self.announcer,
+            claims=self.claims,
             gate=self.gate,
             guard=self.guard,
         )
@@ -259,7 +262,7 @@ async def test_lifetimes_are_renewed_while_master(segment, autojump_clock):
 
 async def test_what_an_earlier_life_left_behind_is_swept_before_the_election(segment, autojump_clock):
     node = Node(segment, A)
-    await node.addresses.add(VIP, None)
+    await node.addresses.add(Vip(VIP), None)
     async with running(node):
         assert not node.holds()
         assert node.holds(IPv4Interface(f"{A}/24")), "only our VIPs are ours to remove"
@@ -315,7 +318,7 @@ async def test_a_vip_removed_by_hand_is_put_back_and_announced(segment, autojump
         await become_master(node)
         announced = len(node.announcer.announced)
         with caplog.at_level(logging.WARNING):
-            await node.addresses.remove(VIP)
+            await node.addresses.remove(Vip(VIP))
             await settle()
         assert node.holds()
         assert node.state is RouterState.MASTER
@@ -385,12 +388,35 @@ async def test_another_links_link_local_address_is_not_our_vip(segment, autojump
         assert node.router.status().misplaced_addresses == 0
 
 
+async def test_a_network_that_the_interface_gets_later_has_neighbours_too(segment, autojump_clock):
+    """When a link comes up its addresses may come one by one: adverts are not off-link for ever."""
+    node = Node(segment, A)
+    far = IPv4Address("198.51.100.9")
+    advert = wire.encode(
+        vrid=51,
+        priority=200,
+        interval=1.0,
+        addresses=(VIP.ip,),
+        source=far,
+        destination=wire.GROUP,
+        form=ChecksumForm.PSEUDO,
+    )
+    async with running(node):
+        for count in (0, 1):
+            node.segment.deliver(trio.current_time(), wire.Packet(far, wire.GROUP, 255, advert))
+            await settle()
+            assert node.router.status().adverts_received == count
+            await node.addresses.add(Vip(IPv4Interface("198.51.100.1/24")), None)
+            await trio.sleep(2 * LOOK_INTERVAL)
+        assert dict(node.router.status().drops) == {"off_link": 1}
+
+
 async def test_somebody_elses_address_is_none_of_our_business(segment, autojump_clock):
     node = Node(segment, A)
-    await node.addresses.add(SECOND, None)
+    await node.addresses.add(Vip(SECOND), None)
     async with running(node):
         await become_master(node)
-        await node.addresses.remove(SECOND)
+        await node.addresses.remove(Vip(SECOND))
         await settle()
         assert not node.holds(SECOND)
 
@@ -453,7 +479,7 @@ async def test_a_guard_that_struck_ends_mastership_before_anything_else_is_done(
     async with running(node):
         await become_master(node)
         sent = len(node.adverts())
-        await node.addresses.remove(VIP)
+        await node.addresses.remove(Vip(VIP))
         node.guard.strike()
         await settle()
         assert node.state is RouterState.BACKUP
@@ -498,7 +524,7 @@ async def test_a_flood_without_end_silences_neither_backup_nor_master_nor_a_stop
     node = Node(segment, A)
     rubbish = wire.Packet(B, wire.GROUP, 254, bytes((0x31, 51)) + bytes(10))
     node.segment.receive_nowait = lambda: rubbish
-    mock_clock.rate = 50  # an autojump clock would wait for silence
+    mock_clock.rate = 20  # an autojump clock would wait for silence
     turns_as_backup = 0
     with trio.fail_after(10 * MASTER_DOWN):
         async with running(node):
@@ -569,6 +595,31 @@ async def test_drops_are_counted_and_logged_once(segment, autojump_clock, caplog
         assert caplog.text.count("own source") == 1
 
 
+async def test_what_a_peer_has_otherwise_than_we_is_logged_once(segment, autojump_clock, caplog):
+    """Other addresses, an owner that nobody has configured, another interval."""
+    node = Node(segment, A)
+    odd = wire.encode(
+        vrid=51,
+        priority=255,
+        interval=3.0,
+        addresses=(IPv4Address("192.0.2.101"),),
+        source=B,
+        destination=wire.GROUP,
+        form=ChecksumForm.PSEUDO,
+    )
+    async with running(node):
+        with caplog.at_level(logging.INFO):
+            for _ in range(3):
+                node.segment.deliver(trio.current_time(), wire.Packet(B, wire.GROUP, 255, odd))
+            await settle()
+    for words in (
+        "192.0.2.2 advertises other addresses than ours: 192.0.2.101",
+        "192.0.2.2 claims to own the addresses (priority 255)",
+        "192.0.2.2 advertises each 3 s, we each 1 s",
+    ):
+        assert caplog.text.count(words) == 1
+
+
 async def test_excluded_addresses_are_held_announced_and_guarded_but_not_advertised(segment, autojump_clock):
     other = IPv6Interface("2001:db8::100/64")
     node = Node(segment, A, attrs.evolve(WEB, excluded_addresses=(other,)))
@@ -581,7 +632,7 @@ async def test_excluded_addresses_are_held_announced_and_guarded_but_not_adverti
         assert any(other.ip.packed in request for request in plan.requests)
         _, _, payload = node.segment.sent[-1]
         assert payload[3] == len(WEB.addresses)
-        await node.addresses.remove(other)
+        await node.addresses.remove(Vip(other))
         node.link.address_lost(other)
         await settle()
         assert node.holds(other), "put back"
@@ -732,6 +783,59 @@ async def test_a_hand_back_is_no_duplicate_master(segment, autojump_clock):
             await trio.sleep(10)
             assert low.state is RouterState.BACKUP
             assert high.router.status().duplicate_masters == low.router.status().duplicate_masters == 0
+
+
+STRANGER = "02:00:00:00:00:99"
+
+
+async def test_who_claims_a_vip_while_we_are_master_is_contradicted_and_told(segment, autojump_clock, caplog):
+    instance = attrs.evolve(WEB, addresses=(VIP, SECOND), garp_refresh=0.0, garp_delay=0.0)
+    node = Node(segment, A, instance)
+    async with running(node):
+        node.claims.claim(VIP.ip, STRANGER)
+        await become_master(node)
+        await trio.sleep(10)
+        before, start = len(node.announcer.announced), trio.current_time()
+        for _ in range(30):
+            node.claims.claim(VIP.ip, STRANGER)
+            await trio.sleep(0.15)
+        assert [
+            (round(at - start, 6), ips, count) for at, ips, count in node.announcer.announced[before:]
+        ] == [
+            (0.2, (VIP.ip,), 5),
+            (1.2, (VIP.ip,), 5),
+            (2.2, (VIP.ip,), 5),
+            (3.2, (VIP.ip,), 5),
+            (4.2, (VIP.ip,), 5),
+        ]
+        status = node.router.status()
+        assert (status.state, status.address_conflicts, status.conflicting_mac) == (
+            RouterState.MASTER,
+            29,
+            STRANGER,
+        )
+        told = [record.getMessage() for record in caplog.records if "claims" in record.getMessage()]
+        assert told[0] == f"(web) {STRANGER} claims {VIP.ip} (2 times), announcing it again"
+        assert len(told) == 5
+    assert node.claims.watched == frozenset()
+
+
+async def test_who_takes_over_may_announce_before_its_advert_is_heard(segment, autojump_clock):
+    low, high = Node(segment, A), Node(segment, B, attrs.evolve(WEB, priority=200))
+    async with running(low):
+        await become_master(low)
+        await trio.sleep(10)
+        segment.delay = 0.15
+        async with running(high):
+            await become_master(high)
+            assert low.state is RouterState.MASTER
+            before = len(low.announcer.announced)
+            low.claims.claim(VIP.ip, STRANGER)
+            await trio.sleep(5)
+            assert low.state is RouterState.BACKUP
+            assert low.router.status().address_conflicts == 0
+            assert len(low.announcer.announced) == before
+            assert (low.claims.watched, high.claims.watched) == (frozenset(), {VIP.ip})
 
 
 async def test_a_startup_delay_passes_in_initialize(segment, autojump_clock):

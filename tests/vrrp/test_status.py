@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from hapair.vrrp.election import Backup, Fault, Initialize, Master, Router
+from hapair.vrrp.election import Backup, Fault, Initialize, Master
 from hapair.vrrp.events import (
     AdvertReceived,
     DeadlinePassed,
@@ -18,6 +18,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.router import Router
 from hapair.vrrp.status import Peer, RouterState, cause, state_of
 from hapair.vrrp.tracking import WELL, Verdict
 

@@ -9,8 +9,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from hapair.vrrp.election import Backup, Fault, Initialize, Master, Router
+from hapair.vrrp.election import Backup, Fault, Initialize, Master
 from hapair.vrrp.events import Demoted, GroupChanged, Promoted
+from hapair.vrrp.router import Router
 from hapair.vrrp.sync_group import Member, decide, member_of
 from hapair.vrrp.tracking import Verdict
 

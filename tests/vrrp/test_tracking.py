@@ -50,6 +50,17 @@ def test_a_doubt_about_a_server_that_is_not_used_is_none():
     assert backends({"web": {"a"}}, WEB, doubted={"web": {"b"}}) == WELL
 
 
+def test_a_frontend_is_well_while_every_backend_that_it_uses_is():
+    main = Track("frontend", "main", backends=("web", "api"))
+    assert backends({"web": {"a"}, "api": {"a"}}, main) == WELL
+    failing = backends({"web": {"a"}, "api": set()}, main)
+    assert failing.ailing
+    assert failing.why == "frontend main needs backend api, which has 0 usable servers, needs 1"
+    assert (
+        "waits for a check of a" in backends({"web": {"a"}, "api": set()}, main, doubted={"web": {"a"}}).why
+    )
+
+
 def test_a_backend_nobody_counts_is_a_bug_not_a_guess():
     with pytest.raises(KeyError):
         servers(WEB, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
 import attrs
@@ -147,8 +147,32 @@ def test_without_known_networks_every_source_is_on_link():
     assert isinstance(result, Advert)
 
 
+def test_a_link_local_source_is_always_on_link():
+    """IPv6 addresses come back one by one when a link is up again."""
+    source, vip = IPv6Address("fe80::2"), IPv6Address("fe80::100")
+    payload = wire.encode(
+        vrid=51,
+        priority=100,
+        interval=1.0,
+        addresses=(vip,),
+        source=source,
+        destination=wire.GROUP6,
+        form=ChecksumForm.AUTO,
+    )
+    expected = Expected(51, IPv6Address("fe80::1"), on_link=(IPv6Network("2001:db8::/64"),))
+    assert isinstance(wire.decode(Packet(source, wire.GROUP6, 255, payload), expected), Advert)
+
+
 def test_an_interval_of_zero_is_dropped():
     assert wire.decode(received(advert(interval=0)), OURS) is Drop.INTERVAL
+
+
+def test_an_interval_of_more_than_a_hundred_of_ours_is_dropped():
+    """Who believed 40 s at 10 ms adverts would not miss the master for two minutes."""
+    fast = attrs.evolve(OURS, dialect=wire.Dialect(interval=0.01))
+    assert wire.decode(received(advert(interval=1.01)), fast) is Drop.INTERVAL
+    assert isinstance(wire.decode(received(advert(interval=1.0)), fast), Advert)
+    assert isinstance(wire.decode(received(advert(interval=40.95)), OURS), Advert)
 
 
 def test_an_advert_without_addresses_is_dropped():

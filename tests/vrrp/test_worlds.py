@@ -24,7 +24,6 @@ from hapair.vrrp.election import (
     Fault,
     Initialize,
     Master,
-    Router,
     State,
     deadline,
     overslept,
@@ -47,6 +46,7 @@ from hapair.vrrp.events import (
     Stopped,
     TrackingChanged,
 )
+from hapair.vrrp.router import Router
 from hapair.vrrp.tracking import WELL, Verdict
 
 EPSILON = 1e-6
@@ -185,6 +185,7 @@ class World(RuleBasedStateMachine):
         version=st.sampled_from([3, 3, 2]),
         patience=st.sampled_from([3, 3, 2, 5]),
         startup_delay=st.sampled_from([0.0, 0.0, 1.5]),
+        skew=st.sampled_from([True, True, False]),
     )
     def build(
         self,
@@ -198,6 +199,7 @@ class World(RuleBasedStateMachine):
         version: int,
         patience: int,
         startup_delay: float,
+        skew: bool,
     ) -> None:
         self.delay = delay
         self.chance = chance
@@ -214,6 +216,7 @@ class World(RuleBasedStateMachine):
                 version=version,
                 down_timer_adverts=patience,
                 startup_delay=startup_delay,
+                skew=skew,
             )
             self.nodes.append(Node(router))
         for node in self.nodes:

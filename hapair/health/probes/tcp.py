@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hapair.health.probes.dialogue import MAX_ANSWER
 from hapair.health.probes.outcome import Finding
 
 _PASSED = Finding("L4OK")
@@ -13,6 +14,7 @@ class TcpProbe:
     __slots__ = ()
 
     silent = True
+    limit = MAX_ANSWER
 
     def connected(self) -> Finding:
         return _PASSED
@@ -22,3 +24,9 @@ class TcpProbe:
 
     def ended(self) -> Finding:
         return _PASSED
+
+    def late(self) -> Finding:
+        return Finding("L4TOUT")
+
+    def excerpt(self, sent: bytes, received: bytes) -> tuple[bytes, bytes]:
+        return sent, received

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from hapair.config.asks import Send, TcpCheck, UdpCheck
 from hapair.config.model import Backend, Check, CheckKind, HttpCheck, Server
+from hapair.config.resolve import ASK_BY_DEFAULT
 from hapair.health.plan import plan_for
-from hapair.health.probes.kinds import opener
+from hapair.health.probes.kinds import ELSEWHERE, opener
 from hapair.health.probes.outcome import Finding
 
 
 def dialogue(kind: CheckKind):
-    check = Check(kind=kind, http=HttpCheck("GET", "/up") if kind is CheckKind.HTTP else None)
-    make = opener(plan_for(Backend("b"), Server("s", 1, "192.0.2.1", 80, check=check)))
+    """As a configuration makes it that says no more than it must."""
+    said = {
+        CheckKind.UDP: UdpCheck(b"x"),
+        CheckKind.TCP_CHECK: TcpCheck((Send("send x", b"x"),)),
+    }
+    ask = said.get(kind) or ASK_BY_DEFAULT.get(kind)
+    check = Check(kind=kind, http=HttpCheck("GET", "/up") if kind is CheckKind.HTTP else None, ask=ask)
+    make = opener(plan_for(Backend("b"), Server("s", 1, "192.0.2.1", 80, check=check)), os.urandom)
     return make() if make is not None else None
 
 
@@ -29,10 +39,6 @@ def test_an_http_check_begins_with_its_request_each_time_anew():
     assert first.connected() == second.connected() == b"GET /up HTTP/1.0\r\n\r\n"
 
 
-def test_a_ping_is_no_dialogue():
-    assert dialogue(CheckKind.ICMP) is None
-
-
 @pytest.mark.parametrize("kind", list(CheckKind))
 def test_no_kind_is_forgotten(kind):
-    assert dialogue(kind) is not None or kind is CheckKind.ICMP
+    assert (dialogue(kind) is None) == (kind in ELSEWHERE)

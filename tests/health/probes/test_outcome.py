@@ -31,3 +31,11 @@ def test_bytes_of_a_server_can_end_neither_a_line_nor_a_quotation(data):
     assert text.isascii()
     assert text.isprintable()
     assert '"' not in text
+
+
+@given(st.binary(max_size=80), st.binary(max_size=80))
+def test_what_was_said_can_be_read_back_and_forges_no_line(sent, received):
+    details = Outcome(False, "L7RSP", 0.0, sent=sent, received=received).details
+    assert details.isprintable()
+    assert details.isascii()
+    assert details.count('"') == 2 * (bool(sent) + bool(received))

@@ -1,0 +1,199 @@
+"""What rules cost each request: hapair beside HAProxy, both with the seed's rules alone and with more.
+
+python bench/rules.py [--rounds 3] [--seconds 3]
+
+CPU microseconds of the proxy's process for each keep-alive request, measured with wrk over loopback
+against nginx; "extra" is the difference that ten more ACLs and five header actions make.  The target:
+hapair's extra is at most three times HAProxy's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+SEED_ACLS = [
+    ("url_static", "path_beg -i /static /images /javascript /stylesheets"),
+    ("url_static", "path_end -i .jpg .gif .png .css .js"),
+]
+MORE_ACLS = [
+    ("bad_agent", "req.hdr(user-agent) -m sub sqlmap nikto"),
+    ("from_lab", "src 198.51.100.0/24 203.0.113.0/24"),
+    ("writes", "method POST PUT DELETE"),
+    ("admin", "path_beg /admin"),
+    ("long", "url_len gt 2000"),
+    ("other_host", "hdr(host) -i other.example.org"),
+    ("many", "req.hdr_cnt(x-forwarded-for) gt 5"),
+    ("debug", "urlp(debug) -m found"),
+    ("robot", "req.cook(robot) yes"),
+    ("secret", "path_sub .git .env"),
+]
+DENIALS = [f"deny if {name}" for name, _ in MORE_ACLS]
+ACTIONS = [
+    "set-header X-Src %[src]",
+    "set-header X-Port %[src_port]",
+    "set-header X-Host %[req.hdr(host),lower]",
+    "add-header X-Via lb-a",
+    "del-header X-Secret",
+]
+
+
+def haproxy(front: int, back: int, *, more: bool) -> str:
+    lines = [f"  acl {name} {text}" for name, text in SEED_ACLS + (MORE_ACLS if more else [])]
+    lines += [f"  http-request {rule}" for rule in (DENIALS + ACTIONS if more else [])]
+    rules = "\n".join(lines)
+    return f"""global
+  nbthread 1
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+frontend main
+  bind 127.0.0.1:{front}
+{rules}
+  use_backend static if url_static
+  default_backend web
+backend static
+  server s 127.0.0.1:{back}
+backend web
+  server w 127.0.0.1:{back}
+"""
+
+
+def hapair(front: int, back: int, *, more: bool) -> str:
+    acls: dict[str, list[str]] = {}
+    for name, text in SEED_ACLS + (MORE_ACLS if more else []):
+        acls.setdefault(name, []).append(text)
+    written = "\n".join(f"acl.{name} = {texts!r}" for name, texts in acls.items())
+    rules = f"http_request = {DENIALS + ACTIONS!r}" if more else ""
+    return f"""[node]
+name = "bench"
+[defaults]
+mode = "http"
+timeout = {{ connect = "5s", client = "30s", server = "30s" }}
+[frontend.main]
+bind = "127.0.0.1:{front}"
+{written}
+{rules}
+use_backend = [{{ backend = "static", if = "url_static" }}]
+default_backend = "web"
+[backend.static]
+server.s = {{ address = "127.0.0.1:{back}" }}
+[backend.web]
+server.w = {{ address = "127.0.0.1:{back}" }}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def wait_for(port: int) -> None:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    sys.exit(f"nobody listens on port {port}")
+
+
+def cpu(pid: int) -> float:
+    """Seconds that a process has run."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(command: list[str], front: int, seconds: int) -> float:
+    """CPU microseconds of `command` for each request."""
+    process = subprocess.Popen(
+        command, env={**os.environ, "PATH": PATH}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(front)
+        before = cpu(process.pid)
+        url = f"http://127.0.0.1:{front}/index.php?id=7"
+        done = subprocess.run(
+            ["wrk", "-t1", "-c16", f"-d{seconds}s", "-H", "User-Agent: bench", "-H", "Cookie: a=1", url],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        spent = cpu(process.pid) - before
+        if "Non-2xx" in done.stdout:
+            sys.exit(f"{command[0]}: not every answer was 200\n{done.stdout}")
+        return spent * 1e6 / int(re.search(r"(\d+) requests in", done.stdout)[1])
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def backend(folder: Path) -> tuple[subprocess.Popen, int]:
+    port = free_port()
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1;\n"
+        f"events {{}} http {{ access_log off; keepalive_requests 1000000;\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 'hello'; }} }} }}\n"
+    )
+    process = subprocess.Popen(
+        ["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)], env={**os.environ, "PATH": PATH}
+    )
+    wait_for(port)
+    return process, port
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
+    options = parser.parse_args()
+    if shutil.which("wrk", path=PATH) is None:
+        sys.exit("wrk is needed: apt-get install wrk")
+    figures: dict[tuple[str, bool], list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        nginx, back = backend(folder)
+        try:
+            for _ in range(options.rounds):
+                for more in (False, True):
+                    front = free_port()
+                    config = folder / "haproxy.cfg"
+                    config.write_text(haproxy(front, back, more=more))
+                    figures.setdefault(("haproxy", more), []).append(
+                        measure(["haproxy", "-db", "-f", str(config)], front, options.seconds)
+                    )
+                    front = free_port()
+                    config = folder / "node.toml"
+                    config.write_text(hapair(front, back, more=more))
+                    command = [str(Path(sys.executable).with_name("hapair")), "run", str(config)]
+                    figures.setdefault(("hapair", more), []).append(measure(command, front, options.seconds))
+        finally:
+            nginx.terminate()
+            nginx.wait()
+    extra = {}
+    for who in ("haproxy", "hapair"):
+        plain, ruled = (statistics.median(figures[who, more]) for more in (False, True))
+        extra[who] = ruled - plain
+        print(f"{who:8} {plain:6.1f} µs, with the rules {ruled:6.1f} µs: extra {ruled - plain:5.1f} µs")
+    print(f"hapair's extra is {extra['hapair'] / extra['haproxy']:.1f} times HAProxy's (target: at most 3)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What frontends log, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hapair.config.model import Mode
+
+if TYPE_CHECKING:
+    from hapair.config.check import RuleMistake
+    from hapair.config.locate import Path
+    from hapair.config.model import Frontend, Node
+    from hapair.config.report import Report
+
+
+def check(
+    frontend: Frontend, path: Path, node: Node | None, report: Report, rule_mistake: RuleMistake | None
+) -> None:
+    """A format that the rules understand, and somewhere for its lines to go."""
+    written = (*path, "log_format")
+    chosen = frontend.log_format
+    if node is not None and chosen is not None and not node.log:
+        report.warning(written, "nothing is logged: [node] has no log")
+    http = frontend.mode is Mode.HTTP
+    check_format(chosen, http, written, report, rule_mistake)
+    if rule_mistake is not None and frontend.unique_id_format is not None:
+        found = rule_mistake(
+            "unique_id_format" if http else "unique_id_format tcp", frontend.unique_id_format, ()
+        )
+        if found is not None:
+            report.error((*path, "unique_id_format"), found[1], offset=found[0])
+    for key, value in (("capture", frontend.capture), ("unique_id_header", frontend.unique_id_header)):
+        if value is not None and not http and report.written((*path, key)):
+            report.warning((*path, key), 'this has no effect without mode = "http"')
+    if frontend.unique_id_header is not None and frontend.unique_id_format is None:
+        report.error((*path, "unique_id_header"), "this needs unique_id_format")
+
+
+def check_format(
+    text: object, http: bool, path: Path, report: Report, rule_mistake: RuleMistake | None
+) -> None:
+    """A text with variables; a name was looked at when it was read."""
+    if isinstance(text, str) and rule_mistake is not None:
+        found = rule_mistake("log_format" if http else "log_format tcp", text, ())
+        if found is not None:
+            report.error(path, found[1], offset=found[0])

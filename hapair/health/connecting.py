@@ -1,0 +1,40 @@
+"""How a probe's connection begins, and what it says about a server when there is none."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from hapair.config.model import ProxyVersion
+from hapair.health.probes.outcome import Finding
+from hapair.proxy.proxy_protocol import Place, local, version1
+
+UNREACHABLE = {
+    errno.ECONNREFUSED,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.ENOENT,  # there is no such unix socket
+    errno.EAGAIN,  # its queue is full
+}
+
+
+def greeting(version: ProxyVersion, sock: socket.socket) -> bytes:
+    """The header of a connection of our own, as HAProxy's checks send it."""
+    if version is ProxyVersion.V2:
+        return local()
+    here, there = sock.getsockname(), sock.getpeername()
+    if not isinstance(here, tuple):
+        here = there = ("", 0)
+    return version1(Place(*here[:2]), Place(*there[:2]))
+
+
+def of_connect(code: int | None, *, ping: bool = False) -> Finding:
+    """The finding on a server that could not be reached; SOCKERR when that says nothing about the server."""
+    if code == errno.ETIMEDOUT:
+        return Finding("L4TOUT")
+    info = os.strerror(code or errno.EIO)
+    if code not in UNREACHABLE:
+        return Finding("SOCKERR", info)
+    return Finding("L3CON" if ping else "L4CON", info)

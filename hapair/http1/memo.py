@@ -1,0 +1,175 @@
+"""Heads that were parsed before: clients repeat their header lines byte for byte, and servers whole heads.
+
+Hot.  Parsing is a pure function of the bytes, so what it found may be kept.  Law: a memo never decides
+anything; what it does not know for certain goes to `http1.head`, which stays the only judge, and nothing
+that is mutable is shared between two messages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hapair.http1 import head
+from hapair.http1.head import LENIENT_TARGET, MAX_HEAD, METHODS, Request, Response
+
+if TYPE_CHECKING:
+    from hapair.http1.framing import ConnectionOptions
+
+LONGEST: Final = 1024
+"""Bytes of a head that is kept; longer ones are rarely repeated."""
+GENERATION: Final = 256
+"""Heads in one of the two generations; with `LONGEST` that bounds what a stranger can make us keep: 2 MiB."""
+PAUSE: Final = 16
+"""So many generations of heads are not looked up after one in which too few were found again."""
+WORTH: Final = 4
+"""One look-up in so many must pay off: what a hit saves, to what a miss costs."""
+
+
+class Memo:
+    """Bytes to what was made of them; what was not asked for during a whole generation is forgotten.
+
+    Where nearly every head is new, looking up is given up for a while, so that misses cost next to nothing.
+    """
+
+    __slots__ = ("_found", "_generation", "_old", "_pause", "_young")
+
+    def __init__(self, generation: int = GENERATION) -> None:
+        self._generation = generation
+        self._young: dict[bytes, Any] = {}
+        self._old: dict[bytes, Any] = {}
+        self._found = 0
+        """Look-ups that paid off in this generation."""
+        self._pause = 0
+
+    def find(self, block: bytes) -> Any:
+        """What was kept for these bytes, or None."""
+        if self._pause:
+            self._pause -= 1
+            return None
+        known = self._young.get(block)
+        if known is not None:
+            self._found += 1
+            return known
+        known = self._old.get(block)
+        if known is not None:
+            self._found += 1
+            self.keep(block, known)
+        return known
+
+    def keep(self, block: bytes, made: Any) -> None:
+        """Remember what was made of these bytes: something immutable."""
+        if self._pause:
+            return
+        young = self._young
+        young[block] = made
+        if len(young) >= self._generation:
+            if self._found * WORTH < self._generation:
+                self._pause = self._generation * PAUSE
+            self._found = 0
+            self._old = young
+            self._young = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+
+class _Fields:
+    """What the header lines of a request say, whatever its request line."""
+
+    __slots__ = ("cookies", "dropped", "expect", "host", "length", "lines", "options", "upgrade")
+
+    def __init__(self, request: Request) -> None:
+        self.lines = tuple(request.lines[1:])
+        self.dropped = tuple(request.dropped)
+        self.host = request.host
+        self.length = request.length
+        self.options: ConnectionOptions = request.options
+        self.upgrade = request.upgrade
+        self.expect = request.expect
+        self.cookies = tuple(request.cookies)
+
+
+class _Known:
+    """A response head."""
+
+    __slots__ = ("cookies", "length", "lines", "options", "status", "upgrade", "version")
+
+    def __init__(self, response: Response) -> None:
+        self.status = response.status
+        self.version = response.version
+        self.lines = tuple(response.lines)
+        self.length = response.length
+        self.options: ConnectionOptions = response.options
+        self.upgrade = response.upgrade
+        self.cookies = tuple(response.cookies)
+
+
+_requests: Final = Memo()
+_responses: Final = Memo()
+
+
+def parse_request(block: bytes, memo: Memo = _requests) -> Request:
+    """What `head.parse_request` finds in a head without its final empty line.
+
+    Raises:
+        BadMessage: with the status for the client and the reason for the log.
+    """
+    end = block.find(b"\r\n")
+    size = len(block)
+    if end < 0 or size - end > LONGEST or size > MAX_HEAD:
+        return head.parse_request(block)
+    rest = block[end:]
+    fields: _Fields | None = memo.find(rest)
+    if fields is None:
+        request = head.parse_request(block)
+        if request.version == 11 and request.target[0] == 0x2F:
+            # Other versions and targets change what the header lines mean.
+            memo.keep(rest, _Fields(request))
+        return request
+    line = block[:end]
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[2] != b"HTTP/1.1" or parts[0] not in METHODS:
+        return head.parse_request(block)
+    target = parts[1]
+    if target[:1] != b"/" or target.translate(None, LENIENT_TARGET):
+        return head.parse_request(block)
+    request = Request()
+    request.method = parts[0]
+    request.target = target
+    request.path, _, request.query = target.partition(b"?")
+    request.lines = [line, *fields.lines]
+    if fields.dropped:
+        request.dropped = list(fields.dropped)
+    request.host = fields.host
+    request.length = fields.length
+    request.options = fields.options
+    request.upgrade = fields.upgrade
+    request.expect = fields.expect
+    if fields.cookies:
+        request.cookies = list(fields.cookies)
+    return request
+
+
+def parse_response(block: bytes, memo: Memo = _responses) -> Response:
+    """What `head.parse_response` finds.
+
+    Raises:
+        BadMessage: always 502.
+    """
+    if len(block) > LONGEST:
+        return head.parse_response(block)
+    known: _Known | None = memo.find(block)
+    if known is None:
+        response = head.parse_response(block)
+        memo.keep(block, _Known(response))
+        return response
+    response = Response()
+    response.status = known.status
+    response.version = known.version
+    response.lines = list(known.lines)
+    response.length = known.length
+    response.options = known.options
+    response.upgrade = known.upgrade
+    if known.cookies:
+        response.cookies = list(known.cookies)
+    return response

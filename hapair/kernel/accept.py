@@ -1,0 +1,83 @@
+"""Accept_Mode false (RFC 9568 section 6.1): neighbours find the VIPs, and what they send is dropped.
+
+One nftables table for each virtual router, as long as it takes part: it means nothing
+while the VIPs are elsewhere, so whatever kills us, what is left of it does no harm; the
+next start replaces or removes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from subprocess import CalledProcessError
+
+import trio
+
+from hapair.config.model import VrrpInstance
+from hapair.errors import StartError
+from hapair.vrrp.accept import ruleset, table_name
+
+log = logging.getLogger("hapair.kernel")
+
+_PATIENCE = 5.0
+"""Seconds."""
+
+
+@asynccontextmanager
+async def closed_unless_accepting(instance: VrrpInstance) -> AsyncIterator[None]:
+    """Drop packets to the instance's VIPs while the block runs, if it has `accept = false`.
+
+    Raises:
+        StartError: nft is missing, or refuses.
+    """
+    if instance.accept:
+        if await _is_there(instance):  # an earlier life had accept = false
+            await _remove(instance)
+        yield
+        return
+    await _load(ruleset(instance))
+    try:
+        yield
+    finally:
+        with trio.move_on_after(_PATIENCE, shield=True):
+            await _remove(instance)
+
+
+async def _remove(instance: VrrpInstance) -> None:
+    table = table_name(instance)
+    try:
+        await _load(f"add table inet {table}\ndelete table inet {table}\n")
+    except StartError as error:
+        log.warning("the nftables table %s may stay: %s", table, error)
+
+
+async def _is_there(instance: VrrpInstance) -> bool:
+    nft = _nft()
+    if nft is None:
+        return False
+    command = [nft, "list", "table", "inet", table_name(instance)]
+    asked = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True)
+    return asked.returncode == 0
+
+
+def _nft() -> str | None:
+    path = os.environ.get("PATH", os.defpath)
+    return shutil.which("nft", path=f"{path}:/usr/sbin:/sbin")
+
+
+async def _load(text: str) -> None:
+    nft = _nft()
+    if nft is None:
+        raise StartError("accept = false needs the program nft: install nftables")
+    try:
+        await trio.run_process(
+            [nft, "-f", "-"], stdin=text.encode(), capture_stdout=True, capture_stderr=True
+        )
+    except CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().splitlines()[:1]
+        raise StartError(f"nft refuses the rules of accept = false: {''.join(reason)}") from error
+    except OSError as error:
+        raise StartError(f"{nft} cannot be run: {error.strerror}") from error

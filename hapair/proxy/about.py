@@ -1,0 +1,375 @@
+"""What rules may know and change beside the request itself: one `About` for each connection that has rules.
+
+Not hot: a frontend whose rules ask for no more than the request never makes one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hapair.errors import BadMessage
+from hapair.http1.body import ChunkedBody
+from hapair.http1.framing import CHUNKED
+from hapair.proxy.captures import cookie, headers
+from hapair.proxy.log_record import Record
+from hapair.proxy.proxy_protocol import UNIQUE_ID_LONGEST, Place
+from hapair.rules.client_hello import OTHER
+from hapair.tables.tracks import Tracks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hapair.http1.head import Request, Response
+    from hapair.proxy.backend import Backend
+    from hapair.proxy.frontend import Frontend
+    from hapair.proxy.server import Server
+    from hapair.rules.client_hello import Hello
+    from hapair.rules.facts import Facts
+    from hapair.rules.template import Template
+    from hapair.rules.values import Value
+
+_SESSION = ("sess.", "proc.")
+
+
+class ServerFacts:
+    """One server as rules see it."""
+
+    def __init__(self, server: Server) -> None:
+        self.name = server.name
+        self.up = server.usable
+        self.current = server.current
+        self.queued = server.queue.count
+        self.maxconn = 0 if server.maxconn == float("inf") else int(server.maxconn)
+        self.weight = server.weight
+        self.number = server.backend.config.servers[server.index].id
+
+
+class BackendFacts:
+    """One backend as rules see it."""
+
+    def __init__(self, backend: Backend, number: int) -> None:
+        self.name = backend.name
+        self.number = number
+        self.current = backend.current
+        self.queued = backend.queue.count
+        self.servers = [ServerFacts(server) for server in backend.servers]
+
+
+class FrontendFacts:
+    """One frontend as rules see it."""
+
+    def __init__(self, frontend: Frontend) -> None:
+        self.name = frontend.name
+        self.current = frontend.current
+        self.default_backend = frontend.config.default_backend
+
+
+class About:
+    """`hapair.rules.facts.Transaction` over a session."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.variables: dict[str, Value] = {}
+        self._forget_captured()
+        self.response: Response | None = None
+        self.own: list[bytes] | None = None
+        """The head of an answer of ours."""
+        self.held = b""
+        """What has come of a body, as it will go to the server."""
+        self.waits = False
+        self.log_level: int | None = None
+        self._target: bytes | None = None
+        self._edited = False
+        self._own_number: int | None = None
+        self._unique_id: bytes | None = None
+        self._ending: Record | None = None
+
+    def renew(self) -> None:
+        """The next request begins; what belongs to the connection stays."""
+        self.variables = {name: v for name, v in self.variables.items() if name.startswith(_SESSION)}
+        self._forget_captured()
+        self.response = self.own = self._target = self.log_level = self._own_number = None
+        self._unique_id = None
+        self.held = b""
+
+    # -- the connection -----------------------------------------------------------------
+
+    @property
+    def source_port(self) -> int:
+        port: int = self._session.port
+        return port
+
+    @property
+    def local(self) -> str:
+        host: str = self._session.local.host
+        return host
+
+    @property
+    def local_port(self) -> int:
+        port: int = self._session.local.port
+        return port
+
+    @property
+    def payload(self) -> bytes:
+        data: bytes = self._session.to_server
+        return data
+
+    @property
+    def hello(self) -> Hello:
+        hello: Hello = getattr(self._session, "hello", OTHER)
+        return hello
+
+    @property
+    def transfers(self) -> int:
+        return getattr(self._session, "requests", 0)
+
+    def set_source(self, address: str, port: int) -> None:
+        """For everything that follows, the log included."""
+        session = self._session
+        session.source = address or session.source
+        session.port = port
+        if hasattr(session, "request"):
+            session.request.source = session.source
+
+    def set_local(self, address: str, port: int) -> None:
+        """The same for where the client connected to."""
+        self._session.local = Place(address, port)
+
+    @property
+    def priority_class(self) -> int:
+        number: int = self._session.priority_class
+        return number
+
+    @priority_class.setter
+    def priority_class(self, number: int) -> None:
+        self._session.priority_class = number
+
+    @property
+    def priority_offset(self) -> float:
+        seconds: float = self._session.priority_offset
+        return seconds
+
+    @priority_offset.setter
+    def priority_offset(self, seconds: float) -> None:
+        self._session.priority_offset = seconds
+
+    def forbid_retries(self) -> None:
+        """Once sent, this request is not sent again."""
+        self._session.may_retry = False
+
+    # -- the messages -------------------------------------------------------------------
+
+    @property
+    def _request(self) -> Request:
+        request: Request = self._session.request
+        return request
+
+    @property
+    def version(self) -> int:
+        return self._request.version
+
+    @property
+    def request_lines(self) -> list[bytes]:
+        return [*self._request.lines, *self._request.dropped]
+
+    @property
+    def request_target(self) -> bytes:
+        return self._request.target if self._target is None else self._target
+
+    @property
+    def body(self) -> bytes:
+        if self._request.length != CHUNKED:
+            return self.held
+        try:
+            return ChunkedBody().feed(self.held)
+        except BadMessage:  # it is ours, and so it is well formed; but rules must not fail
+            return b""
+
+    @property
+    def body_size(self) -> int:
+        return len(self.body) if self._request.length == CHUNKED else self._request.length
+
+    @property
+    def unique_id(self) -> bytes | None:
+        """Made when it is first asked for; in HTTP mode what never became a request has none."""
+        make = self._session.frontend.rules.unique_id
+        if self._session.frontend.http and self._facts is self._session:
+            return None
+        if self._unique_id is None and make is not None:
+            self._unique_id = b""  # for a format that asks for itself
+            self._unique_id = make(self._facts)[:UNIQUE_ID_LONGEST]
+        return self._unique_id
+
+    @property
+    def status(self) -> int:
+        status: int = getattr(self._session, "_status", 0)
+        return max(0, status)
+
+    @property
+    def response_version(self) -> int:
+        return self.response.version if self.response is not None else 11
+
+    @property
+    def response_lines(self) -> list[bytes] | None:
+        return (
+            self.own if self.own is not None else self.response.lines if self.response is not None else None
+        )
+
+    def head(self, *, response: bool) -> list[bytes]:
+        """The lines that travel on, to be edited in place."""
+        if response:
+            return self.response_lines or [b""]
+        self._edited = True
+        return self._request.lines
+
+    def set_method(self, method: bytes) -> None:
+        """The server gets this one; HEAD and CONNECT stay, since what follows them is delimited otherwise."""
+        request = self._request
+        if {request.method, method} & {b"HEAD", b"CONNECT"}:
+            return
+        request.method = method
+        request.lines[0] = method + b" " + request.lines[0].partition(b" ")[2]
+
+    def set_target(self, target: bytes) -> None:
+        """The server gets this one; rules that follow see it, the log does not."""
+        request = self._request
+        if request.method == b"CONNECT":
+            return
+        self._target = target
+        request.path, _, request.query = target.partition(b"?")
+        request.lines[0] = b"%b %b HTTP/1.%d" % (request.method, target, request.version - 10)
+
+    def settle(self) -> None:
+        """Rules have been applied: what was read from the request's lines is read anew."""
+        if not self._edited:
+            return
+        self._edited = False
+        request = self._request
+        request.cookies = [line for line in request.lines if line[:7].lower() == b"cookie:"]
+        hosts = [line for line in request.lines if line[:5].lower() == b"host:"]
+        request.host = hosts[0][5:].strip(b" \t") if hosts else None
+
+    # -- the log ------------------------------------------------------------------------
+
+    @property
+    def _facts(self) -> Facts:
+        """The request, or else the connection."""
+        request = getattr(self._session, "request", None)
+        facts: Facts = request if request is not None and request.about is not None else self._session
+        return facts
+
+    def _forget_captured(self) -> None:
+        requests, responses = self._session.frontend.rules.captures
+        self.captured: list[bytes | None] = [None] * requests
+        self.captured_response: list[bytes | None] = [None] * responses
+        self.cookies: tuple[bytes | None, bytes | None] = None, None
+
+    def capture_request(self) -> None:
+        """What the log shall tell of a request, before rules change it."""
+        wanted = self._session.frontend.config.capture
+        if wanted is not None:
+            self.captured[: len(wanted.request_headers)] = headers(self.request_lines, wanted.request_headers)
+            if wanted.cookie is not None:
+                self.cookies = cookie(self._request.cookies, wanted.cookie), None
+
+    def capture_response(self) -> None:
+        """The same of the server's answer."""
+        wanted = self._session.frontend.config.capture
+        if wanted is not None and self.response is not None:
+            found = headers(self.response.lines, wanted.response_headers)
+            self.captured_response[: len(found)] = found
+            if wanted.cookie is not None:
+                self.cookies = self.cookies[0], cookie(self.response.cookies, wanted.cookie)
+
+    @property
+    def record(self) -> Record:
+        """What has become of it so far."""
+        return self._ending or Record(self._session, self, "--", self._session.told_at, over=False)
+
+    @property
+    def number(self) -> int:
+        """Of this request or stream among those that were asked for theirs, from 0."""
+        if self._own_number is None:
+            process = self._session.frontend.process
+            self._own_number = process.numbered
+            process.numbered += 1
+        return self._own_number
+
+    def line(self, template: Template, flags: str, now: float) -> bytes:
+        """The log line of what ends now."""
+        session = self._session
+        self._ending = Record(session, self, flags, now)
+        try:
+            return template(self._facts)
+        finally:
+            self._ending = None
+            session.frontend.lines += 1
+
+    # -- the house ----------------------------------------------------------------------
+
+    @property
+    def frontend(self) -> FrontendFacts:
+        return FrontendFacts(self._session.frontend)
+
+    @property
+    def backend(self) -> BackendFacts | None:
+        backend = self._session.backend
+        return None if backend is None else BackendFacts(backend, self._number(backend.name))
+
+    @property
+    def server(self) -> ServerFacts | None:
+        server = self._session.server
+        return None if server is None else ServerFacts(server)
+
+    def find_backend(self, name: str) -> BackendFacts | None:
+        """By its name."""
+        backends: Mapping[str, Backend] = self._session.frontend.backends
+        backend = backends.get(name)
+        return None if backend is None else BackendFacts(backend, self._number(name))
+
+    def find_frontend(self, name: str) -> FrontendFacts | None:
+        """By its name: only this one is known here."""
+        frontend = self._session.frontend
+        return FrontendFacts(frontend) if frontend.name == name else None
+
+    def _number(self, name: str) -> int:
+        return list(self._session.frontend.backends).index(name) + 1
+
+    @property
+    def node(self) -> str:
+        name: str = self._session.frontend.process.node
+        return name
+
+    @property
+    def pid(self) -> int:
+        number: int = self._session.frontend.process.pid
+        return number
+
+    @property
+    def stopping(self) -> bool:
+        stopping: bool = self._session.frontend.stopping
+        return stopping
+
+    @property
+    def tick(self) -> int:
+        """Milliseconds on the monotonic clock, as stick tables count."""
+        return int(self._session.told_at * 1000)
+
+    @property
+    def tracks(self) -> Tracks:
+        """What the session tracks; it keeps it, so that it is let go whatever becomes of it."""
+        tracks: Tracks | None = self._session.tracks
+        if tracks is None:
+            tracks = self._session.tracks = Tracks()
+        return tracks
+
+    def now(self) -> float:
+        """Unix time."""
+        frontend = self._session.frontend
+        at: float = self._session.told_at + frontend.dates.offset
+        return at
+
+    def draw(self, below: int) -> int:
+        """A number from 0, by chance."""
+        number: int = self._session.frontend.process.draw(below)
+        return number

@@ -1,0 +1,343 @@
+"""One request and its response: what both sides know of it, and how it ends.
+
+Sans-I/O; `Session` says how it is driven.  `request_side` and `response_side` move it on.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from hapair.config.model import LogFormat
+from hapair.http1 import emit
+from hapair.http1.framing import UNTIL_CLOSE
+from hapair.http1.head import Request
+from hapair.proxy.backend import NO_REUSE
+from hapair.proxy.log_line import milliseconds, phases, request_line
+from hapair.proxy.session import AGAIN, CLOSE, DROP, LINGER, NONE, PARK, RELEASE, RESET, Session
+
+if TYPE_CHECKING:
+    from hapair.http1.body import ChunkedBody
+    from hapair.proxy.frontend import Frontend
+    from hapair.rules.facts import Facts
+    from hapair.rules.verdicts import Answer, Rule, Verdict
+
+# Where we are with what the client sends.
+IDLE: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+COMPLETE: Final = 3
+
+_INFO: Final = 6
+_LINGER_TIME: Final = 2.0
+"""Seconds that a client which still sends has to read our last answer."""
+_FLUSH_TIME: Final = 30.0
+BODY_GRACE: Final = 20.0
+"""Seconds that a request body may take to begin, before its rate counts."""
+NO_REQUEST: Final = Request()
+
+
+class Exchange(Session):
+    """State of a client connection in HTTP mode, and of the exchange that is under way on it."""
+
+    def __init__(self, frontend: Frontend, source: str, port: int, now: float) -> None:
+        super().__init__(frontend, source, port, now)
+        self.reading = IDLE
+        self.rest = b""
+        """Received from the client and not yet understood."""
+        self.request: Request = NO_REQUEST
+        self.requests = 0
+        self.keep = True
+        """The client connection outlives this response."""
+        self._answer_begun = False
+        self._waits_for_body = False
+        """The whole body is wanted before a server is (http_buffer_request)."""
+        self._rule_waits = False
+        """The body is wanted by a rule (wait-for-body), before a backend is chosen."""
+        self._rule_least = 0
+        self._rules: list[Rule] = []
+        self._next_rule = 0
+        """Where to go on in them."""
+        self._tarpitted: Answer | None = None
+        self._unlogged = False
+        """A monitor's request, which comes each second."""
+        self._body_due = inf
+        """When the next of a slow body must have come."""
+        self._body_left = 0
+        self._body_chunks: ChunkedBody | None = None
+        self._head = b""
+        """What was sent to the server, while it may have to be sent again."""
+        self._kept = b""
+        """The whole request, while `retry_on` may want it again."""
+        self.may_retry = True
+        """No rule has forbidden that."""
+        self._reused = False
+        self._server_rest = b""
+        self._server_keeps = False
+        self._response_left = 0
+        self._response_chunks: ChunkedBody | None = None
+        self._dechunk = False
+        self._status = -1
+        self._cookie_in = "-"
+        self._cookie_out = "-"
+        self._begun_at = inf
+        self._head_at = inf
+        self._answered_at = inf
+
+    def _reset(self, now: float) -> None:
+        """Ready for the next request of this client."""
+        self.reading = IDLE
+        self.request = NO_REQUEST
+        self.backend = None
+        self.server = None
+        self.attempts = 0
+        self.redispatched = False
+        self.server_queue = self.backend_queue = 0
+        self.priority_class = 0
+        self.priority_offset = 0.0
+        self.placed_at = self.assigned_at = self.connected_at = inf
+        self._begun_at = self._head_at = self._answered_at = inf
+        self.accepted_at = now
+        self.handshake = 0.0
+        self.outgoing = None
+        self._answer_begun = self._dechunk = self._waits_for_body = self._rule_waits = False
+        self._status = -1
+        self.sent = 0
+        self.received = 0
+        self._head = self._server_rest = self._kept = b""
+        self.may_retry = True
+        self._wanted = None
+        self._cookie_in = self._cookie_out = "-"
+        self._tarpitted = None
+        self._unlogged = False
+        if self.about is not None:
+            self.about.renew()
+        self.deadline = now + min(self.frontend.keep_alive_timeout, self.frontend.client_timeout)
+
+    def _expect_progress(self, now: float) -> None:
+        """The next sign of life must come in time from whomever we wait for.
+
+        What a client sent counts as passed on: if the server does not take it, `flushed` says so.
+        """
+        if self.reading == COMPLETE:
+            assert self.backend is not None
+            self.deadline = now + self.backend.config.timeout.server
+        else:
+            self.deadline = min(now + self.frontend.client_timeout, self._body_due)
+
+    def _allow_body_time(self, now: float) -> None:
+        """While we did not read, a body could not come."""
+        if self.reading == BODY and self._body_due != inf:
+            self._body_due = max(self._body_due, now + BODY_GRACE)
+
+    def _expect_response(self, now: float) -> None:
+        assert self.backend is not None
+        self.deadline = now + self.backend.config.timeout.server
+
+    def _finish(self, flags: str, now: float) -> None:
+        """The request is over and the client has, or will have, all of the answer."""
+        backend = self.backend
+        if self.stage != NONE:
+            assert backend is not None
+            assert self.server is not None
+            if not self._server_keeps or self.frontend.server_close or backend.server_close:
+                self.orders |= DROP
+            else:
+                self.orders |= PARK if self.server.private else RELEASE
+        self.stage = NONE
+        self._release()
+        if backend is not None:
+            backend.leave()
+        self._log(flags, now)
+        if not self.keep:
+            self._close(now)
+            return
+        self._reset(now)
+        if self.rest:
+            self.orders |= AGAIN
+        elif self.client_ended:
+            self._close(now)
+
+    def _retried(self, event: str, now: float) -> bool:
+        """Try once more, at once, if `retry_on` says so after `event` and there is a try left."""
+        backend, server = self.backend, self.server
+        if not self._kept or backend is None or server is None:
+            return False
+        if event not in backend.retry_on or self.attempts >= backend.config.retries or self._answer_begun:
+            return False
+        self.attempts += 1
+        server.retries += 1
+        self.to_server = self._kept
+        self.may_reuse = NO_REUSE
+        self.orders = (self.orders & ~(RELEASE | PARK)) | DROP
+        if self._leaves(server):
+            self._redispatch(now)
+        else:
+            self._connect(now)
+        return True
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def _answer_by_rule(self, verdict: Answer, flags: str, now: float) -> None:
+        """What a rule says to the client; the connection stays, if its request is complete."""
+        self._tarpitted = None
+        self._leave()
+        if verdict.refuses:
+            self.frontend.refused("denied by a rule")
+        if verdict.raw:
+            answer = verdict.raw
+        elif verdict.body is None:
+            answer = emit.error(verdict.status, close=False)
+            if verdict.headers:
+                answer = (
+                    b"\r\n".join([answer.partition(b"\r\n")[0], *verdict.headers])
+                    + answer[answer.index(b"\r\n") :]
+                )
+        else:
+            headers = list(verdict.headers)
+            answer = emit.answer(verdict.status, headers, verdict.body, close=False)
+        self._answer_ourselves(answer, now, flags)
+
+    def _after(self, answer: bytes) -> bytes:
+        """Apply the rules about every response to one of ours."""
+        rules = self.frontend.rules.after_response
+        if not rules or self.about is None:
+            return answer
+        head, _, body = answer.partition(b"\r\n\r\n")
+        self.about.own = lines = head.split(b"\r\n")
+        self._apply(rules)
+        self.about.own = None
+        return b"\r\n".join([*lines, b"", body])
+
+    def _apply(self, rules: list[Rule]) -> Verdict | None:
+        """Rules about a response, of which the first verdict counts."""
+        facts: Facts = self.request if self.request.about is not None else self
+        for rule in rules:
+            if rule.test is None or rule.test(facts):
+                verdict = rule.act(facts)
+                if verdict is not None:
+                    return verdict
+        return None
+
+    def _answer_ourselves(self, answer: bytes, now: float, flags: str = "LR") -> None:
+        self._status = int(answer[9:12])
+        self.frontend.responses[self._status // 100] += 1
+        if self.request.method == b"HEAD":
+            answer = answer[: answer.index(b"\r\n\r\n") + 4]
+        if self.reading != COMPLETE:
+            self.keep = False
+            self.orders |= LINGER
+        if not self.keep:
+            answer = answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+        self._send_own(self._after(answer))
+        self._finish(flags, now)
+
+    def _refuse(self, status: int, flags: str, now: float, why: str, what: bytes | None = None) -> None:
+        """The client's fault: answer and never read another byte of this connection as a request.
+
+        `what` it sent, if that is why.
+        """
+        self.frontend.refused(why)
+        if what is not None:
+            self.frontend.process.faults.request(self, why, what, now)
+        self.keep = False
+        self.orders |= LINGER
+        self._fail(status, flags, now)
+
+    def _fail(self, status: int, flags: str, now: float) -> None:
+        if self._answer_begun:
+            self._cut_response(flags, now)
+            return
+        self._leave()
+        if self.reading not in (IDLE, COMPLETE):
+            self.keep = False
+            self.orders |= LINGER
+        if self.client_ended and not self.rest:
+            self.keep = False
+        self._status = status
+        self.frontend.responses[status // 100] += 1
+        page = emit.error(status, close=not self.keep)
+        if self.request.method == b"HEAD":
+            page = page[: page.index(b"\r\n\r\n") + 4]
+        self._send_own(self._after(page))
+        self._server_keeps = False
+        self._finish(flags, now)
+
+    def _send_own(self, answer: bytes) -> None:
+        self.to_client = self.to_client + answer if self.to_client else answer
+        self.sent += len(answer)
+
+    def _abandon(self, flags: str, status: int, now: float) -> None:
+        """End this request and this client without (more of) an answer, except `status` if it is not 0."""
+        if status and not self._answer_begun:
+            self.keep = False
+            self._fail(status, flags, now)
+            return
+        self._leave()
+        self.keep = False
+        self._finish(flags, now)
+
+    def _cut_response(self, flags: str, now: float) -> None:
+        """The answer is incomplete and partly sent: the client must be able to notice."""
+        if self._response_left == UNTIL_CLOSE and (self._response_chunks is None or self._dechunk):
+            self.orders |= RESET
+        self._abandon(flags, 0, now)
+
+    def _end_tunnel_when_over(self, now: float) -> None:
+        if self.client_ended and self.server_ended and not self.to_client and not self.to_server:
+            self._server_keeps = False
+            self._finish("--", now)
+
+    def _close(self, now: float) -> None:
+        self.ended = True
+        self.about = self.request.about = None  # else it and we would keep each other
+        self.orders |= CLOSE
+        self.deadline = now + (_LINGER_TIME if self.orders & LINGER else _FLUSH_TIME)
+
+    # -- the log ------------------------------------------------------------------------------
+
+    def _log(self, flags: str, now: float) -> None:
+        frontend = self.frontend
+        frontend.bytes_out += self.sent
+        if self.tracks is not None:
+            self.tracks.request_over(self._status, self.received, self.sent, int(now * 1000))
+        level = self.about.log_level if self.about is not None else None
+        if (
+            frontend.log_format is None
+            or self._unlogged
+            or level == -1
+            or (frontend.config.dontlognull and not self.requests and not self.received)
+        ):
+            return
+        if frontend.line is not None and self.about is not None:
+            made = self.about.line(frontend.line, flags, now)
+            frontend.log(_INFO if level is None else level, made)
+            return
+        begun = self._begun_at if self._begun_at != inf else self.accepted_at
+        if frontend.log_format is LogFormat.TCPLOG:
+            line = (
+                f"{self.source}:{self.port} [{frontend.dates.stamp(begun)}] {self._log_names()} "
+                f"{milliseconds(self.placed_at, self.assigned_at)}/"
+                f"{milliseconds(self.assigned_at, self.connected_at)}/"
+                f"{milliseconds(begun, now)} {self.sent} {flags} {self._log_load()}"
+            )
+        else:
+            request = self.request
+            text = request_line(request.target) if request is not NO_REQUEST else "<BADREQ>"
+            if request is not NO_REQUEST:
+                text = f"{request.method.decode()} {text} HTTP/1.{request.version - 10}"
+            times = phases(
+                begun,
+                self._head_at,
+                self.placed_at,
+                self.assigned_at,
+                self.connected_at,
+                self._answered_at,
+                now,
+            )
+            line = (
+                f"{self.source}:{self.port} [{frontend.dates.stamp(begun)}] {self._log_names()} "
+                f"{times} {self._status} {self.sent} - - {flags}{self._cookie_in}{self._cookie_out} "
+                f'{self._log_load()} "{text}"'
+            )
+        frontend.log(_INFO if level is None else level, line.encode("latin-1", "replace"))

@@ -1,0 +1,321 @@
+"""HTTP mode: what the server sends, as strictly delimited as the requests, on its way to the client."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hapair.errors import BadMessage
+from hapair.http1.body import ChunkedBody, chunk, last_chunk
+from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
+from hapair.http1.head import MAX_HEAD, Response
+from hapair.http1.memo import parse_response
+from hapair.proxy.backend import NO_REUSE
+from hapair.proxy.exchange import COMPLETE
+from hapair.proxy.persistence import mark_response
+from hapair.proxy.request_side import BUFFER, RequestSide
+from hapair.proxy.session import AGAIN, DROP, LINGER, RECEIVED, RECEIVING, RESET, SHUT_SERVER, TUNNEL, WAITING
+from hapair.rules.verdicts import Answer, Reject
+
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+
+
+class ResponseSide(RequestSide):
+    """Reads responses and relays them."""
+
+    def connected(self, now: float, *, reused: bool) -> None:
+        """The request goes out."""
+        self.stage = WAITING
+        self._server_rest = b""
+        self._reused = reused
+        self.connected_at = now
+        backend = self.backend
+        if backend is not None and backend.retry_on and self.may_retry:
+            whole = self.reading == COMPLETE and len(self.to_server) <= BUFFER
+            self._kept = self.to_server if whole else b""
+        if not reused and self.server is not None:
+            self.server.observed(4, True, "")
+        if not reused and self.server is not None and self.server.send_proxy is not None:
+            self.to_server = self._greeting(self.server) + self.to_server
+        self._allow_body_time(now)
+        self._expect_progress(now)
+
+    def server_data(self, data: bytes, now: float) -> None:
+        """Bytes of a response head, of its body, or of a tunnel."""
+        server = self.server
+        if server is not None:
+            server.bytes_out += len(data)
+        if self.stage == RECEIVING:
+            self._relay_body(data, now)
+        elif self.stage == TUNNEL:
+            self._tunnel_server_data(data, now)
+        elif self.stage == WAITING:
+            self._read_response(self._server_rest + data if self._server_rest else data, now)
+        else:
+            # More than the response: the connection is in no state to be used again.
+            self._server_keeps = False
+
+    def _read_response(self, data: bytes, now: float) -> None:
+        while True:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self._server_rest = data
+                if len(data) > MAX_HEAD or data[:7] != b"HTTP/1."[: len(data)]:
+                    why = "head too large" if data[:7] == b"HTTP/1." else "not HTTP"
+                    self._distrusted(why, data, now)
+                return
+            try:
+                response = parse_response(data[:end])
+            except BadMessage as mistake:
+                self._distrusted(mistake.why, data, now)
+                return
+            data = data[end + 4 :]
+            if self.server is not None and self.server.observe == 7:
+                status = response.status
+                self.server.observed(7, 100 <= status < 500 or status in (501, 505), "Invalid HTTP status")
+            if response.status >= 200:
+                break
+            if response.status == 101:
+                self._switch_protocols(response, data, now)
+                return
+            if self.request.version == 11:
+                self._send_interim(response)
+            if not data:
+                self._server_rest = b""
+                self._expect_progress(now)
+                return
+        self._server_rest = b""
+        if self._kept and self._retried(str(response.status), now):
+            return
+        self._answer(response, data, now)
+
+    def _send_interim(self, response: Response) -> None:
+        head = b"\r\n".join([b"HTTP/1.1" + response.lines[0][8:], *response.lines[1:], b"", b""])
+        self.to_client += head
+        self.sent += len(head)
+
+    def _switch_protocols(self, response: Response, data: bytes, now: float) -> None:
+        if self.request.upgrade is None or response.upgrade is None:
+            self._distrusted("101 that was not asked for", response.lines[0], now)
+            return
+        response.lines += [b"Connection: Upgrade", b"Upgrade: " + response.upgrade]
+        self._begin_tunnel(response, data, now)
+
+    def _begin_tunnel(self, response: Response, data: bytes, now: float) -> None:
+        self._answered_at = now
+        self._status = response.status
+        self._answer_begun = True
+        self.keep = False
+        head = b"\r\n".join([*response.lines, b"", data])
+        self.to_client += head
+        self.sent += len(head)
+        early, self.rest = self.rest, b""
+        self._open_tunnel(now)
+        if early:
+            self._tunnel_client_data(early, now)
+        if self.client_ended:
+            self.orders |= SHUT_SERVER
+
+    def _answer(self, response: Response, rest: bytes, now: float) -> None:
+        """Send a final response's head, and what there is of its body."""
+        request, frontend, backend = self.request, self.frontend, self.backend
+        assert backend is not None
+        self._answered_at = now
+        self._status = status = response.status
+        about = self.about
+        if about is not None:
+            about.response = response
+            self.told_at = now
+            about.capture_response()
+            if self._answered_by_rule(now):
+                return
+        self._answer_begun = True
+        frontend.responses[status // 100 if status < 600 else 0] += 1
+        lines = response.lines
+        length = response.length
+        options = response.options
+        if request.method == b"HEAD" or status == 304:
+            length = 0
+        elif status == 204:
+            length = 0
+            response.lines = lines = [line for line in lines if line[:15].lower() != b"content-length:"]
+        elif request.method == b"CONNECT" and status < 300:
+            self._begin_tunnel(response, rest, now)
+            return
+        if response.version == 10:
+            lines[0] = b"HTTP/1.1" + lines[0][8:]
+            self._server_keeps = options.keep_alive
+        else:
+            self._server_keeps = not options.close
+        if length == UNTIL_CLOSE:
+            self._server_keeps = self.keep = False
+        if frontend.stopping or (self.client_ended and not self.rest):
+            self.keep = False
+        self._dechunk = length == CHUNKED and request.version == 10
+        if self._dechunk:
+            self.keep = False
+            lines[:] = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]
+        if backend.config.cookie is not None:
+            assert self.server is not None
+            if self._cookie_in == "V" and self.server is not self._wanted:
+                self._cookie_in = "D"
+            self._cookie_out = mark_response(response, backend, self.server, self._wanted, self._cookie_in)
+            lines = response.lines
+        if about is not None and frontend.rules.after_response:
+            self._apply(frontend.rules.after_response)
+        if not self.keep:
+            lines.append(b"Connection: close")
+        elif request.version == 10:
+            lines.append(b"Connection: keep-alive")
+        lines.append(b"")
+        self.stage = RECEIVING
+        if length >= 0:
+            left = length - len(rest)
+            if left < 0:
+                rest = rest[:length]
+                left = 0
+                self._server_keeps = False
+            self._response_left = left
+            lines.append(rest)
+            out = b"\r\n".join(lines)
+            self.to_client = self.to_client + out if self.to_client else out
+            self.sent += len(out)
+            if left:
+                self._expect_response(now)
+            else:
+                self._response_complete(now)
+            return
+        lines.append(b"")
+        out = b"\r\n".join(lines)
+        self.to_client = self.to_client + out if self.to_client else out
+        self.sent += len(out)
+        self._response_left = UNTIL_CLOSE
+        self._response_chunks = ChunkedBody() if length == CHUNKED else None
+        self._expect_response(now)
+        if rest:
+            self._relay_body(rest, now)
+
+    def _answered_by_rule(self, now: float) -> bool:
+        """Apply the rules about a response; true when the client gets another one in its place."""
+        backend = self.backend
+        assert backend is not None
+        for rules in (backend.rules.http_response, self.frontend.rules.http_response):
+            verdict = self._apply(rules) if rules else None
+            if isinstance(verdict, Answer):
+                self._answer_by_rule(verdict, "PH" if verdict.refuses else "LR", now)
+                return True
+            if isinstance(verdict, Reject):
+                self._leave()
+                self.keep = False
+                self._finish("PH", now)
+                self._reject(verdict, now)
+                return True
+        response = self.about.response
+        response.cookies = [line for line in response.lines if line[:11].lower() == b"set-cookie:"]
+        return False
+
+    def _relay_body(self, data: bytes, now: float) -> None:
+        chunks = self._response_chunks
+        if chunks is not None:
+            try:
+                body = chunks.feed(data)
+            except BadMessage as mistake:
+                self.frontend.process.faults.response(self, mistake.why, data, now)
+                self._cut_response("PD", now)
+                return
+            done = chunks.done
+            if done and chunks.rest:
+                self._server_keeps = False
+            if self._dechunk:
+                data = body
+            else:
+                data = chunk(body) + last_chunk(chunks.trailers) if done else chunk(body)
+        elif self._response_left >= 0:
+            left = self._response_left - len(data)
+            if left < 0:
+                data = data[: self._response_left]
+                self._server_keeps = False
+                left = 0
+            self._response_left = left
+            done = not left
+        else:
+            done = False
+        if data:
+            self.to_client = self.to_client + data if self.to_client else data
+            self.sent += len(data)
+        if done:
+            self._response_complete(now)
+        else:
+            self._expect_response(now)
+
+    def _response_complete(self, now: float) -> None:
+        self._response_chunks = None
+        if self.reading == COMPLETE and not self.to_server:
+            self._finish("--", now)
+            return
+        # The server answered early; it still gets the rest of the request.
+        self.stage = RECEIVED
+        self.deadline = now + self.frontend.client_timeout
+        if self.reading == COMPLETE:
+            self.orders |= AGAIN
+
+    # -- when the server ends -----------------------------------------------------------------------
+
+    def server_eof(self, now: float, *, broken: bool) -> None:
+        """The server sends no more."""
+        stage = self.stage
+        if stage == TUNNEL:
+            if broken:
+                self.orders |= RESET
+                self._abandon("SD", 0, now)
+            else:
+                self._tunnel_server_eof(now)
+                self._end_tunnel_when_over(now)
+        elif stage == RECEIVING:
+            if self._response_left == UNTIL_CLOSE and self._response_chunks is None and not broken:
+                self._server_keeps = False
+                self._response_complete(now)
+            else:
+                if self.server is not None:
+                    self.server.response_errors += 1
+                self._cut_response("SD", now)
+        elif stage == RECEIVED:
+            self._server_keeps = False
+            self.orders |= DROP
+            self.to_server = b""
+            self.keep = False
+            self.orders |= LINGER
+            self._finish("--", now)
+        elif stage == WAITING:
+            self._server_closed_early(now)
+
+    def _server_closed_early(self, now: float) -> None:
+        """Gone without a response.  A pooled connection may have been dead before our request reached it."""
+        if self._reused and not self._server_rest:
+            if self._head and self.request.method in _IDEMPOTENT:
+                self.may_reuse = NO_REUSE
+                self.to_server = self._head
+                self.orders |= DROP
+                self._connect(now)
+                return
+            if self.requests > 1 and not self._answer_begun:
+                # As HAProxy does: a silent close lets the browser decide whether to repeat.
+                self.keep = False
+                self._abandon("SH", 0, now)
+                return
+        if not self._retried("empty-response", now):
+            self._bad_response("SH", now)
+
+    def _distrusted(self, why: str, data: bytes, now: float) -> None:
+        """A response that is not forwarded, and why."""
+        self.frontend.process.faults.response(self, why, data, now)
+        self._bad_response("PH", now)
+
+    def _bad_response(self, flags: str, now: float) -> None:
+        if flags == "PH" and self._retried("junk-response", now):
+            return
+        if self.server is not None:
+            self.server.response_errors += 1
+            self.server.observed(
+                7, False, "Invalid HTTP response" if flags[0] == "P" else "Read error (http)"
+            )
+        self._fail(502, flags, now)

@@ -1,0 +1,146 @@
+"""The rules of a frontend and of its backends, compiled."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hapair.config.model import LogFormat, Mode
+from hapair.proxy.balance_key import compile_key
+from hapair.rules.acl import Setting, compile_acl, compile_condition
+from hapair.rules.actions import UNTIL, compile_rules
+from hapair.rules.fetch import END, REQUEST
+from hapair.rules.lexer import RuleError
+from hapair.rules.log_formats import compile_format, compile_unique_id
+from hapair.rules.pattern_files import Files
+from hapair.rules.template import Template, compile_log_format, compile_template
+from hapair.tables.directory import Directory, make_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hapair.config import model
+    from hapair.rules.facts import Facts, Test
+    from hapair.rules.verdicts import Rule
+
+    Route = tuple[Test | None, str, Callable[[Facts], bytes] | None]
+
+
+class FrontendRules:
+    """Raises RuleError for what `hapair check` would have refused."""
+
+    def __init__(self, config: model.Frontend, tables: Directory) -> None:
+        setting = Setting(Files(tables.of(config.name)), REQUEST)
+        capture = config.capture
+        if capture is not None:
+            setting.captures = [len(capture.request_headers), len(capture.response_headers)]
+            setting.asks = True
+        anywhere = Setting(setting.files)
+        """An ACL may be used in any list of rules."""
+        acls = {name: compile_acl(texts, anywhere) for name, texts in config.acl.items()}
+        self.routes: list[Route] = []
+        for use in config.use_backend:
+            test = compile_condition(use.condition, acls, setting) if use.condition is not None else None
+            chosen = compile_template(use.backend, 0, setting) if "%[" in use.backend else None
+            self.routes.append((test, use.backend, chosen))
+        if config.default_backend is not None:
+            self.routes.append((None, config.default_backend, None))
+        self.monitor_fail = (
+            compile_condition(config.monitor_fail, acls, setting) if config.monitor_fail is not None else None
+        )
+        self.http_request = compile_rules("http_request", config.http_request, acls, setting)
+        self.http_response = compile_rules("http_response", config.http_response, acls, setting)
+        self.after_response = compile_rules("http_after_response", config.http_after_response, acls, setting)
+        self.connection = [
+            *compile_rules("tcp_request_connection", config.tcp_request_connection, acls, setting),
+            *compile_rules("tcp_request_session", config.tcp_request_session, acls, setting),
+        ]
+        self.content = compile_rules("tcp_request_content", config.tcp_request_content, acls, setting)
+        self.captures = (setting.captures[0], setting.captures[1])
+        """How many slots there are for what is captured of requests and of responses."""
+        logging = Setting(setting.files, END, captures=setting.captures)
+        self.line = _line(config, logging)
+        identity = config.unique_id_format
+        self.unique_id = (
+            compile_unique_id(identity, setting, http=config.mode is Mode.HTTP)
+            if identity is not None
+            else None
+        )
+        self.outgoing = setting.outgoing or logging.outgoing
+        self.asks = setting.asks or anywhere.asks or logging.asks
+        """Do they want to know more than the request's own facts?"""
+
+
+def _line(config: model.Frontend, setting: Setting) -> Template | None:
+    """What makes the log lines, unless the session is quicker at it."""
+    chosen = config.log_format
+    if chosen is None or chosen is LogFormat.TCPLOG:
+        return None
+    if chosen is LogFormat.HTTPLOG and not any(setting.captures):
+        capture = config.capture
+        if capture is None or capture.cookie is None:
+            return None
+    text = chosen.value if isinstance(chosen, LogFormat) else chosen
+    setting.asks = True
+    return compile_format(text, setting, http=config.mode is Mode.HTTP)
+
+
+class BackendRules:
+    """The same for a backend."""
+
+    def __init__(self, config: model.Backend, tables: Directory) -> None:
+        setting = Setting(Files(tables.of(config.name)), REQUEST, foreign=True)
+        acls = {name: compile_acl(texts, Setting(setting.files)) for name, texts in config.acl.items()}
+        self.http_request: list[Rule] = compile_rules("http_request", config.http_request, acls, setting)
+        self.http_response: list[Rule] = compile_rules("http_response", config.http_response, acls, setting)
+        self.use_server: list[tuple[Test | None, str]] = [
+            (
+                compile_condition(use.condition, acls, setting) if use.condition is not None else None,
+                use.server,
+            )
+            for use in config.use_server
+        ]
+        self.key = compile_key(config, setting)
+        """The hash that a request is placed by; None where the balancing has no use for it."""
+        self.asks = bool(
+            config.http_request or config.http_response or config.use_server or config.balance.expression
+        )
+
+
+def table_mistakes(config: model.NodeConfig) -> Iterator[tuple[tuple[str | int, ...], int, str]]:
+    """Path, offset and message of each rule that asks for what no stick table has."""
+    tables = Directory(make_tables(config.all_stick_tables(), {}))
+    places: list[tuple[str, model.Frontend | model.Backend]] = [
+        *(("frontend", one) for one in config.frontends.values()),
+        *(("backend", one) for one in config.backends.values()),
+    ]
+    for section, place in places:
+        here = (section, place.name)
+        setting = Setting(Files(tables.of(place.name)))
+        names: dict[str, Test] = dict.fromkeys(place.acl, _never)
+        checks: list[tuple[tuple[str | int, ...], Callable[[], object]]] = []
+        for name, texts in place.acl.items():
+            for i, text in enumerate(texts):
+                checks.append(((*here, "acl", name, i), partial(compile_acl, [text], setting)))
+        for kind in UNTIL:
+            for i, text in enumerate(getattr(place, kind, ())):
+                checks.append(((*here, kind, i), partial(compile_rules, kind, [text], names, setting)))
+        for key in ("use_backend", "use_server"):
+            for i, use in enumerate(getattr(place, key, ())):
+                if use.condition is not None:
+                    condition = partial(compile_condition, use.condition, names, setting)
+                    checks.append(((*here, key, i, "if"), condition))
+        for key in ("log_format", "unique_id_format"):
+            written = getattr(place, key, None)
+            if isinstance(written, str):
+                logging = Setting(setting.files, END)
+                checks.append(((*here, key), partial(compile_log_format, written, logging)))
+        for path, compiled in checks:
+            try:
+                compiled()
+            except RuleError as error:
+                yield path, error.offset, error.message
+
+
+def _never(_: Facts) -> bool:
+    return False

@@ -1,0 +1,212 @@
+"""Actions on what is around a message: variables, captures, addresses, queue, log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from hapair.rules import variables
+from hapair.rules.action_words import Words
+from hapair.rules.fetch import RESPONSE
+from hapair.rules.lexer import RuleError
+from hapair.rules.sample import compile_sample
+from hapair.rules.values import to_address, to_number, to_text
+from hapair.rules.verdicts import WaitForBody
+
+if TYPE_CHECKING:
+    from hapair.rules.facts import Facts, Transaction
+    from hapair.rules.fetch import Read
+    from hapair.rules.verdicts import Act
+
+LEVELS: Final = "emerg alert crit err warning notice info debug".split()
+
+
+def _bracketed(words: Words) -> tuple[str, int]:
+    """The name in `set-var(txn.name)`."""
+    text = words.action.text
+    opened = text.find("(")
+    if not text.endswith(")"):
+        raise RuleError(words.action.offset, f"{text}: the bracket is never closed")
+    name = text[opened + 1 : -1].partition(",")[0]
+    try:
+        return variables.variable(name), words.action.offset + opened + 1
+    except ValueError:
+        raise RuleError(
+            words.action.offset + opened + 1, f"{name!r} is not a variable such as txn.name"
+        ) from None
+
+
+def _sample(words: Words) -> Read:
+    word = words.take("a sample")
+    setting = words.setting
+    return compile_sample(word.text, word.offset, files=setting.files, until=setting.until).read
+
+
+def _set_var(words: Words) -> Act:
+    name, _ = _bracketed(words)
+    read = _sample(words)
+    words.end()
+
+    def act(facts: Facts) -> None:
+        value = read(facts)
+        if value is not None:
+            variables.write(facts, name, value)
+
+    return act
+
+
+def _set_var_fmt(words: Words) -> Act:
+    name, _ = _bracketed(words)
+    text = words.template("a text")
+    words.end()
+    return lambda facts: variables.write(facts, name, text(facts))
+
+
+def _unset_var(words: Words) -> Act:
+    name, _ = _bracketed(words)
+    words.end()
+    return lambda facts: variables.write(facts, name, None)
+
+
+def _capture(words: Words) -> Act:
+    read = _sample(words)
+    words.option(["len"])
+    length = words.number("a length", 1, 65535)
+    words.end()
+    setting = words.setting
+    of_response = setting.until == RESPONSE
+    slot = -1
+    if not setting.foreign:
+        slot = setting.captures[of_response]
+        setting.captures[of_response] += 1
+
+    def act(facts: Facts) -> None:
+        value = read(facts)
+        text = None if value is None else to_text(value)
+        about = facts.about
+        if about is not None:
+            captured = about.captured_response if of_response else about.captured
+            known = None if text is None else text[:length]
+            if slot < 0:
+                captured.append(known)
+            else:
+                captured[slot] = known
+
+    return act
+
+
+def _with_number(change: Callable[[Transaction, int], None]) -> Callable[[Words], Act]:
+    def make(words: Words) -> Act:
+        read = _sample(words)
+        words.end()
+
+        def act(facts: Facts) -> None:
+            value = read(facts)
+            number = None if value is None else to_number(value)
+            if facts.about is not None and number is not None:
+                change(facts.about, number)
+
+        return act
+
+    return make
+
+
+def _with_address(change: Callable[[Transaction, str], None]) -> Callable[[Words], Act]:
+    def make(words: Words) -> Act:
+        read = _sample(words)
+        words.end()
+
+        def act(facts: Facts) -> None:
+            value = read(facts)
+            address = None if value is None else to_address(value)
+            if facts.about is not None and address is not None:
+                change(facts.about, str(address))
+
+        return act
+
+    return make
+
+
+def _class(about: Transaction, number: int) -> None:
+    about.priority_class = max(-2047, min(2047, number))
+
+
+def _offset(about: Transaction, number: int) -> None:
+    about.priority_offset = max(-524287, min(524287, number)) / 1000
+
+
+def _source(about: Transaction, address: str) -> None:
+    about.set_source(address, about.source_port)
+
+
+def _source_port(about: Transaction, number: int) -> None:
+    if 0 <= number < 65536:
+        about.set_source("", number)
+
+
+def _local(about: Transaction, address: str) -> None:
+    about.set_local(address, about.local_port)
+
+
+def _local_port(about: Transaction, number: int) -> None:
+    if 0 <= number < 65536:
+        about.set_local(about.local, number)
+
+
+def _log_level(words: Words) -> Act:
+    level = words.option([*LEVELS, "silent"]).text
+    words.end()
+    severity = -1 if level == "silent" else LEVELS.index(level)
+
+    def act(facts: Facts) -> None:
+        if facts.about is not None:
+            facts.about.log_level = severity
+
+    return act
+
+
+def _wait_for_body(words: Words) -> Act:
+    words.option(["time"])
+    seconds = words.seconds("a time")
+    at_least = 0
+    if words.left:
+        words.option(["at-least"])
+        at_least = words.number("bytes", 1, 16384)
+    words.end()
+    verdict = WaitForBody(seconds, at_least)
+    return lambda _facts: verdict
+
+
+def _disable_l7_retry(words: Words) -> Act:
+    words.end()
+
+    def act(facts: Facts) -> None:
+        if facts.about is not None:
+            facts.about.forbid_retries()
+
+    return act
+
+
+COMMON: Final[dict[str, Callable[[Words], Act]]] = {
+    "set-var(": _set_var,
+    "set-var-fmt(": _set_var_fmt,
+    "unset-var(": _unset_var,
+    "set-log-level": _log_level,
+    "capture": _capture,
+}
+ADDRESSES: Final[dict[str, Callable[[Words], Act]]] = {
+    "set-src": _with_address(_source),
+    "set-src-port": _with_number(_source_port),
+    "set-dst": _with_address(_local),
+    "set-dst-port": _with_number(_local_port),
+}
+QUEUE: Final[dict[str, Callable[[Words], Act]]] = {
+    "set-priority-class": _with_number(_class),
+    "set-priority-offset": _with_number(_offset),
+}
+REQUEST: Final[dict[str, Callable[[Words], Act]]] = {
+    **ADDRESSES,
+    **QUEUE,
+    "wait-for-body": _wait_for_body,
+    "disable-l7-retry": _disable_l7_retry,
+}

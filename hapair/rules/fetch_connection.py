@@ -1,0 +1,146 @@
+"""Fetches of layers 4 to 6: addresses, ports, what a stream brings (sections 7.3.3 to 7.3.5).
+
+The ssl_ fetches stay empty until hapair ends TLS itself.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from hapair.rules import arguments
+from hapair.rules.fetch import CONNECTION, STREAM, Fetch, Read, about, simple
+from hapair.rules.values import Address, Binary
+
+if TYPE_CHECKING:
+    from hapair.rules.arguments import Call
+    from hapair.rules.client_hello import Hello
+    from hapair.rules.facts import Facts, Transaction
+    from hapair.rules.values import Kind, Value
+
+
+@lru_cache(8192)
+def address_of(text: str) -> Address | None:
+    """The address of a client; None for a unix socket's.  An IPv4 one in IPv6 dress counts as IPv4."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+@lru_cache(8192)
+def source_text(text: str) -> bytes:
+    """A client's address as it is printed; nothing for a unix socket's."""
+    address = address_of(text)
+    return b"" if address is None else str(address).encode()
+
+
+def _hello(facts: Facts) -> Hello | None:
+    transaction = facts.about
+    return None if transaction is None else transaction.hello
+
+
+def _server_name(facts: Facts) -> Value | None:
+    hello = _hello(facts)
+    return (hello.server_name or None) if hello is not None else None
+
+
+def _hello_type(facts: Facts) -> Value | None:
+    hello = _hello(facts)
+    return None if hello is None else hello.kind
+
+
+def _payload(transaction: Transaction, offset: int, length: int) -> Binary | None:
+    data = transaction.payload
+    if len(data) < offset + length or (not length and len(data) <= offset):
+        return None
+    return Binary(data[offset : offset + length] if length else data[offset:])
+
+
+def _read_payload(call: Call) -> Read:
+    offset = call.take(0, arguments.number, "a number")
+    length = call.take(1, arguments.number, "a number")
+    if offset < 0 or length < 0:
+        raise call.mistake("counts from 0")
+    return lambda facts: None if facts.about is None else _payload(facts.about, offset, length)
+
+
+def _read_payload_lv(call: Call) -> Read:
+    """What follows a length that itself is `size` bytes at `offset`; a third number says where it begins."""
+    offset = call.take(0, arguments.number, "a number")
+    size = call.take(1, arguments.number, "a number")
+    third = call.given(2)
+    start = call.take(2, arguments.number, "a number") if third else 0
+    relative = third is None or third[0] in "+-"
+    if offset < 0 or not 0 < size <= 8:
+        raise call.mistake("a length is at 0 or later and has 1 to 8 bytes")
+
+    def read(facts: Facts) -> Value | None:
+        transaction = facts.about
+        head = None if transaction is None else _payload(transaction, offset, size)
+        if head is None or transaction is None:
+            return None
+        begin = offset + size + start if relative else start
+        length = int.from_bytes(head, "big")
+        return _payload(transaction, begin, length) if begin >= 0 and length else None
+
+    return read
+
+
+def _local(transaction: Transaction, address: str) -> bool | None:
+    """Is an address one of ours, as far as this connection tells?"""
+    known = address_of(address)
+    if known is None:
+        return None
+    return known.is_loopback or known == address_of(transaction.local)
+
+
+_SNI: Final = simple("str", STREAM, _server_name, "the server name of a ClientHello")
+_HELLO_TYPE: Final = simple("int", STREAM, _hello_type, "1 for a ClientHello, 0 for anything else")
+_LENGTH: Final = about("int", STREAM, lambda a: len(a.payload), "bytes that have come of a stream")
+_NO_TLS: Final[tuple[tuple[Kind, str], ...]] = (
+    ("bool", "ssl_fc ssl_fc_has_sni ssl_fc_has_crt ssl_fc_is_resumed ssl_c_used"),
+    ("str", "ssl_fc_sni ssl_fc_alpn ssl_fc_cipher ssl_fc_protocol ssl_c_s_dn ssl_c_i_dn ssl_bc_protocol"),
+    ("int", "ssl_c_verify ssl_fc_err ssl_c_err ssl_fc_use_keysize ssl_fc_alg_keysize"),
+    ("bin", "ssl_c_sha1 ssl_c_serial ssl_c_der ssl_fc_session_id"),
+)
+
+
+def _nothing(_call: Call) -> Read:
+    return lambda _facts: None
+
+
+FETCHES: Final[dict[str, Fetch]] = {
+    "src": simple("ip", CONNECTION, lambda facts: address_of(facts.source), "the client's address"),
+    "src_port": about("int", CONNECTION, lambda a: a.source_port, "the client's port"),
+    "dst": about("ip", CONNECTION, lambda a: address_of(a.local), "the address that it connected to"),
+    "dst_port": about("int", CONNECTION, lambda a: a.local_port, "the port that it connected to"),
+    "dst_is_local": about("bool", CONNECTION, lambda a: _local(a, a.local), "is dst one of ours?"),
+    "src_is_local": Fetch(
+        "bool",
+        CONNECTION,
+        lambda _call: lambda facts: None if facts.about is None else _local(facts.about, facts.source),
+        "is src one of ours, or loopback?",
+    ),
+    "wait_end": about("bool", STREAM, lambda a: not a.waits, "is the inspect delay over?"),
+    "fc_http_major": simple("int", CONNECTION, lambda _: 1, "the HTTP version of the client's connection"),
+    "req.ssl_sni": _SNI,
+    "req_ssl_sni": _SNI,
+    "req.ssl_hello_type": _HELLO_TYPE,
+    "req_ssl_hello_type": _HELLO_TYPE,
+    "req.len": _LENGTH,
+    "req_len": _LENGTH,
+    "req.payload": Fetch("bin", STREAM, _read_payload, "bytes of a stream: offset, length (0: all)", most=2),
+    "payload": Fetch("bin", STREAM, _read_payload, "bytes of a stream: offset, length (0: all)", most=2),
+    "req.payload_lv": Fetch("bin", STREAM, _read_payload_lv, "bytes of a stream behind their length", most=3),
+    "payload_lv": Fetch("bin", STREAM, _read_payload_lv, "bytes of a stream behind their length", most=3),
+}
+FETCHES.update(
+    {
+        name: Fetch(kind, CONNECTION, _nothing, "empty: hapair does not end TLS", most=3)
+        for kind, names in _NO_TLS
+        for name in names.split()
+    }
+)

@@ -1,0 +1,73 @@
+"""What rules may decide, beside going on: each says what the session must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from hapair.rules.facts import Facts, Test
+
+
+@attrs.frozen
+class Allow:
+    """No further rule of this list is asked."""
+
+
+@attrs.frozen
+class Answer:
+    """The client gets this instead of what a server would say."""
+
+    status: int
+    headers: tuple[bytes, ...]
+    """Lines, without Content-Length."""
+    body: bytes | None
+    """None for the usual page of that status."""
+    refuses: bool = False
+    """A denial (flags PR), not an answer of ours (LR)."""
+    raw: bytes = b""
+    """A whole response as an error file has it, in place of all the above."""
+
+
+@attrs.frozen
+class Tarpit:
+    """The same, once timeout.tarpit is over."""
+
+    answer: Answer
+
+
+@attrs.frozen
+class Reject:
+    """The connection ends without an answer."""
+
+    silent: bool = False
+    """And without telling the client's kernel."""
+
+
+@attrs.frozen
+class WaitForBody:
+    """Go on with the next rule once so much of the body is there, or the time is over."""
+
+    seconds: float
+    at_least: int
+    """Bytes; 0 for all."""
+
+
+Verdict = Allow | Answer | Tarpit | Reject | WaitForBody
+Act = Callable[["Facts"], "Verdict | None"]
+
+
+@attrs.frozen
+class Rule:
+    """One compiled rule."""
+
+    test: Test | None
+    """None: always."""
+    act: Act
+
+
+def negated(test: Test) -> Test:
+    """`unless`."""
+    return lambda facts: not test(facts)

@@ -1,0 +1,108 @@
+"""Whatever a server sends, every probe finds something or waits, within its bound, and forges no log line."""
+
+from __future__ import annotations
+
+import pytest
+from health.probes.talk import bytewise, talk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hapair.config.asks import DnsCheck, MysqlCheck, PgsqlCheck, RedisCheck, UdpCheck
+from hapair.config.model import HttpCheck
+from hapair.config.tables_check import http_expect, tcp_check
+from hapair.health.probes.dns import DnsProbe
+from hapair.health.probes.http import HttpListProbe, HttpProbe
+from hapair.health.probes.ldap import LdapProbe
+from hapair.health.probes.mysql import MysqlProbe
+from hapair.health.probes.numbered import ftp, smtp
+from hapair.health.probes.outcome import Finding
+from hapair.health.probes.pgsql import PgsqlProbe
+from hapair.health.probes.redis import RedisProbe
+from hapair.health.probes.ssl_hello import SslHelloProbe
+from hapair.health.probes.tcp_check import TcpCheckProbe
+from hapair.health.probes.udp import UdpProbe
+
+SCRIPT = tcp_check(
+    ["connect", "send x", "expect ! rstring ^-", "expect string ok", "send y", "expect binary 00"]
+)
+BODY = HttpCheck(expect=(http_expect("rstring up"), http_expect("! string down")))
+DIGEST = HttpCheck(digest="0" * 32)
+
+STREAMS = {
+    "redis": (
+        lambda: RedisProbe(RedisCheck(password="p", role="master")),
+        [b"+OK\r\n+PONG\r\n", b"*1\r\n$6\r\n"],
+    ),
+    "ldap": (LdapProbe, [bytes.fromhex("300c 020101 6107"), b"\x30\x84\x00\x00"]),
+    "smtp": (lambda: smtp("EHLO", "x"), [b"220 hi\r\n", b"220-hi\r\n"]),
+    "ftp": (ftp, [b"220-hi\r\n", b"220"]),
+    "ssl_hello": (lambda: SslHelloProbe(bytes(32)), [b"\x16\3"]),
+    "mysql": (
+        lambda: MysqlProbe(MysqlCheck(user="u", password="p", query="q", expect="4")),
+        [b"\x0b\0\0\0\x0a5.5\0" + b"\1\0\0\0abc", b"\7\0\0\1\0\0\0"],
+    ),
+    "pgsql": (
+        lambda: PgsqlProbe(PgsqlCheck("u", password="p", query="q", expect="f"), b"n"),
+        [b"R\0\0\0\x08\0\0\0\0", b"R\0\0\0\x08\0\0\0\x0a", b"D\0\0\0\7"],
+    ),
+    "tcp_check": (lambda: TcpCheckProbe(SCRIPT), [b"+ok", b"ok"]),
+    "http body": (
+        lambda: HttpProbe(b"", BODY),
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n"],
+    ),
+    "http digest": (lambda: HttpProbe(b"", DIGEST), [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"]),
+    "http list": (
+        lambda: HttpListProbe([HttpProbe(b"a"), HttpProbe(b"b")], ["/a", "/b"], tls=False),
+        [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n"],
+    ),
+}
+DATAGRAMS = {
+    "udp": (lambda: UdpProbe(UdpCheck(b"x", b"y")), [b"y"]),
+    "dns": (
+        lambda: DnsProbe(DnsCheck("a.example", "MX", "b"), 0x4142),
+        [b"AB\x80\0\0\1\0\1\0\0\0\0", b"AB\x80\0\0\0\0\2\0\0\0\0\0\0\x0f\0\1\0\0\0\0\0\5"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS | DATAGRAMS)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_arbitrary_bytes_give_a_finding_that_is_fit_for_a_log(kind, data):
+    make, starts = (STREAMS | DATAGRAMS)[kind]
+    pieces = data.draw(st.lists(st.sampled_from(starts) | st.binary(min_size=1, max_size=200), min_size=1))
+    probe = make()
+    _, found = talk(probe, *pieces, end=True)
+    for one in (found, probe.late()):
+        assert one is None or isinstance(one, Finding)
+        if one is not None:
+            assert one.info.isprintable()
+            assert one.info.isascii()
+            assert '"' not in one.info
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_a_stream_byte_by_byte_leads_to_the_same_verdict(kind, data):
+    make, starts = STREAMS[kind]
+    stream = b"".join(
+        data.draw(st.lists(st.sampled_from(starts) | st.binary(min_size=1, max_size=9), max_size=6))
+    )
+    _, whole = talk(make(), *([stream] if stream else []), end=True)
+    _, parts = talk(make(), *bytewise(stream), end=True)
+    if kind == "http list" or (kind == "tcp_check"):
+        return  # they reconnect, or forget what came before they sent: time is part of what they hear
+    assert (whole and whole.status) == (parts and parts.status)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize("filler", [b"\0", b"0", b"z", b"\n", b"-", b"+", b"\xff"])
+def test_an_answer_without_end_breaks_nothing_up_to_the_bound(kind, filler):
+    make, starts = STREAMS[kind]
+    for start in (b"", *starts):
+        probe = make()
+        pieces = [start] if start else []
+        _, found = talk(probe, *pieces, *[filler * 997] * (probe.limit // 997 + 1))
+        # Endless data may also satisfy, or never be judged: then the flight ends it at `limit`.
+        assert found is None or isinstance(found, Finding)

@@ -1,0 +1,98 @@
+"""docs/rules.md, made of the tables in the code.
+
+python tests/rules/vocabulary.py      writes it anew
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hapair.rules.acl import PREDEFINED, SUFFIXED
+from hapair.rules.actions import ACTIONS
+from hapair.rules.fetch import MOMENTS
+from hapair.rules.log_variables import VARIABLES
+from hapair.rules.sample import CONVERTERS, FETCHES
+from hapair.rules.sample_match import METHODS
+
+PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
+
+BEGIN = """# Rules
+
+The words are HAProxy's, and so is what they mean (its configuration manual, sections 4.2, 7 and 8.2.6). A
+test compares them with HAProxy 2.6 over generated expressions and requests. `hapair check` finds every
+mistake, with its column.
+
+```toml
+[frontend.main]
+acl.office = "src 192.0.2.0/24"
+http_request = [
+  "deny deny_status 429 if { req.hdr_cnt(cookie) gt 5 } !office",
+  "set-header X-Client %[src]:%[src_port]",
+]
+use_backend = [{ backend = "%[req.hdr(host),lower,map(/etc/hapair/hosts.map,web)]" }]
+```
+
+- An **ACL** is `fetch[,converter...] [flags] patterns...`. Flags: `-i` (no matter the case), `-m METHOD`,
+  `-f FILE` (patterns from a file), `-M` (its lines are keys and values), `-n`, `-u N`, `--`. Methods:
+  METHODS. These fetches take one as a suffix (`path_beg`): SUFFIXED.
+- A **condition** is a row of ACLs that must all hold, `||` or `or` between alternatives, `!` for not, and
+  expressions in braces: `{ path_beg /a }`. Known without being defined: PREDEFINED.
+- A **text with samples** (`%[...]`) is what headers, targets and answers are made of. `%%` is a percent
+  sign; `%ci` and its like are variables, listed below. Control characters in a sample become `%XX`, so
+  nobody can begin another line.
+- A **log format** (`log_format = "%ci %{+Q}r %[var(txn.user)]"`) is such a text, too. What is not there is a
+  `-`, blanks in a row are one, quotes and control characters become `#XX`. Flags: `+Q` quotes, `+E` escapes
+  quotes and brackets, `+X` is hexadecimal; those of `%{+Q}o` are for everything behind it.
+- **Regular expressions** are Python's, which are nearly PCRE. One that repeats what itself repeats, as
+  `(a+)+`, is refused: a client could keep it busy for ever.
+- Headers that delimit messages (Content-Length, Transfer-Encoding, Connection, Upgrade...) cannot be
+  written by rules.
+
+Different from HAProxy: a request's samples are still there for rules about its response;
+`tcp_request_content` is asked once, when the first bytes are a whole ClientHello or certainly none; bytes
+are counted in a stick table when a request, or a stream, is over; each of several workers has stick
+tables of its own.
+"""
+
+
+def _table(title: str, columns: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    lines = [f"## {title}", "", f"| {columns[0]} | {columns[1]} |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, text in rows]
+    return "\n".join(lines) + "\n"
+
+
+def page() -> str:
+    """The whole of it."""
+    begin = BEGIN
+    for word, known in (
+        ("METHODS", METHODS),
+        ("SUFFIXED", SUFFIXED),
+        ("PREDEFINED", list(PREDEFINED)),
+    ):
+        begin = begin.replace(word, ", ".join(f"`{one}`" for one in known))
+    actions = [(kind, ", ".join(f"`{name.rstrip('(')}`" for name in ACTIONS[kind])) for kind in ACTIONS]
+    fetches = [
+        (name, f"{fetch.meaning} ({fetch.gives}; {MOMENTS[fetch.since]})")
+        for name, fetch in sorted(FETCHES.items())
+    ]
+    variables = [
+        (f"%{name}", f"{one.meaning} ({MOMENTS[one.since]}{'; mode http only' if one.http else ''})")
+        for name, one in sorted(VARIABLES.items())
+    ]
+    converters = [
+        (name, f"{converter.meaning} ({converter.takes} → {converter.gives})")
+        for name, converter in sorted(CONVERTERS.items())
+    ]
+    return "\n".join(
+        [
+            begin,
+            _table("Actions", ("list", "actions, each with `if` or `unless` behind it"), actions),
+            _table("Fetches", ("fetch", "what it is (type; when it is known)"), fetches),
+            _table("Converters", ("converter", "what it makes (type → type)"), converters),
+            _table("Variables", ("variable", "what it is (when it is known)"), variables),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
