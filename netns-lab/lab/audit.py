@@ -20,7 +20,7 @@ async def audit(pair: Pair) -> list[str]:
     answers = await pair.who_has_the_vip()
     if len(answers) != 1:
         problems.append(f"{sorted(answers)} answer ARP")
-    if "Traceback" in pair.log():
+    if pair.said("Traceback"):
         problems.append("an exception")
     status, fields, body = await fetch(pair.lab["client"].net, pair.vip, f"/bytes?n={BODY}")
     if (status, len(body), f"{zlib.crc32(body):08x}") != (200, BODY, fields["x-body-crc32"]):

@@ -67,6 +67,9 @@ class Node(Protocol):
     def log(self) -> str:
         """The last lines of everything that ran here."""
 
+    def said(self, text: str, since: float = 0.0) -> bool:
+        """Whether `text` is in a line that came after `since` (monotonic seconds)."""
+
 
 class _Programs:
     """What both kinds share: the processes started last."""
@@ -108,6 +111,11 @@ class _Programs:
 
     def log(self) -> str:
         return "\n".join(f"{process.name}:\n{process.tail()}" for process in self._started)
+
+    def said(self, text: str, since: float = 0.0) -> bool:
+        return any(
+            text in line for process in self._started for when, line in process.lines if when >= since
+        )
 
     def _write(self, name: str, text: str) -> Path:
         path = self._scratch / name

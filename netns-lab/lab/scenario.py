@@ -92,6 +92,10 @@ class Pair:
     def log(self) -> str:
         return "\n".join(node.log() for node in self.nodes.values())
 
+    def said(self, text: str, since: float = 0.0) -> bool:
+        """Whether a node wrote a line with `text` after `since` (monotonic seconds)."""
+        return any(node.said(text, since) for node in self.nodes.values())
+
     async def who_has_the_vip(self) -> set[str]:
         """MAC addresses that answer the client's ARP or NDP question."""
         client = self.lab["client"].net
