@@ -350,7 +350,7 @@ async def _no_server(pair: Pair) -> None:
         await start_backend(pair.lab, name)
 
 
-NOTHING, MOMENT, BRIEF = 0.1, 0.3, 0.05
+NOTHING, MOMENT, BRIEF = 0.15, 0.3, 0.1
 """Seconds: an outage that is none on a busy machine, one of a move, and holding the VIP both."""
 DOWN = 0.7
 """Seconds: an outage of a master-down time and something."""

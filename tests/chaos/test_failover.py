@@ -26,14 +26,14 @@ SKEW = verdicts.skew_time(PRIORITIES["lb-b"], INTERVAL)
 """The peer's wait when the MASTER, or its guard, says goodbye."""
 MARGIN = 0.1
 """Seconds that two shared cores may be late."""
-BRIEF = 0.05
+BRIEF = 0.1
 """Seconds that both nodes may hold the VIP."""
 LIFETIME = 2.3
 """hapair's VIPs live two seconds unless refreshed; the kernel is up to 0.24 s late (measured)."""
 GUARD = 1.0
 """Seconds of silence after which the guard acts (node.guard_timeout)."""
-IN_FLIGHT = 5
-"""Requests: a hand-back may cut those of 10 ms, under way at that instant."""
+IN_FLIGHT = 15
+"""Requests of 30 ms: those under way at that instant, on two shared cores."""
 
 
 @attrs.frozen
