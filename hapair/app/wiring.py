@@ -11,7 +11,7 @@ import gc
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_interface
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -42,8 +42,9 @@ from hapair.kernel.claims import NeighbourClaims
 from hapair.kernel.guard import GuardProcess
 from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer
-from hapair.kernel.netlink import NetlinkAddresses, route_socket
+from hapair.kernel.netlink import NetlinkAddresses
 from hapair.kernel.raw import RawSegment
+from hapair.kernel.route_socket import RouteSocket, route_socket
 from hapair.kernel.routes import NetlinkRoutes
 from hapair.kernel.sysctls import Sysctls, needed_by
 from hapair.kernel.vmac import addresses_of
@@ -281,7 +282,7 @@ class VirtualRouters:
         """The instances with all that they track."""
         self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
         self._links: Links | None = None
-        self._route: Any = None
+        self._route: RouteSocket | None = None
         self._needs: trio.Nursery | None = None
         """What must outlive the routers: links, guard."""
         self._nursery: trio.Nursery | None = None
@@ -368,6 +369,7 @@ class VirtualRouters:
     def _source_of(self, instance: VrrpInstance) -> IPAddress:
         """Where its adverts come from; its VIPs fit on their interfaces."""
         assert self._links is not None
+        assert self._route is not None
         about, link = f"vrrp.{instance.name}", self._links.follow(instance.interface)
         if not link.index:
             raise StartError(f"{about}: there is no interface {instance.interface}")
@@ -390,6 +392,7 @@ class VirtualRouters:
         self, instance: VrrpInstance, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         assert self._links is not None
+        assert self._route is not None
         await self._start_guard()
         source = self._source_of(instance)
         link = self._links.follow(instance.interface)
@@ -399,8 +402,7 @@ class VirtualRouters:
             mac = virtual_mac(instance) if instance.use_vmac and not instance.vmac_xmit_base else None
             segment = RawSegment(link, source, multicast=instance.multicasts, mac=mac)
             stack.callback(segment.close)
-            routes = NetlinkRoutes(link)
-            stack.callback(routes.close)
+            routes = NetlinkRoutes(self._route, link)
             announcer = NeighbourAnnouncer(link, link_of)
             stack.callback(announcer.close)
             claims = NeighbourClaims(link, link_of)

@@ -13,7 +13,8 @@ from typing import Any
 
 from hapair.config.model import NodeConfig
 from hapair.doctor.facts import CAPABILITIES, Interface
-from hapair.kernel.netlink import interface_of, route_socket
+from hapair.kernel.netlink import interface_of
+from hapair.kernel.route_socket import route_socket
 
 _IFF_UP, _IFF_NOARP, _IFF_MULTICAST = 0x1, 0x80, 0x1000
 _TIME_ERROR = 5
@@ -24,7 +25,8 @@ _TIMEX_SIZE = 512
 
 def interfaces(names: set[str]) -> dict[str, Interface]:
     """Return those that exist."""
-    with route_socket() as route:
+    with route_socket() as opened:
+        route = opened.library
         found = {}
         for name in sorted(names):
             indices = route.link_lookup(ifname=name)

@@ -19,7 +19,8 @@ from hapair.config.model import IPAddress, IPInterface, Vip, VirtualRoute, Virtu
 from hapair.errors import KernelError
 from hapair.kernel.ports import AddressListener, AddressSeenListener, ClaimListener, LinkListener, Placed
 from hapair.vrrp import routes, wire
-from hapair.vrrp.guard import Plan, delete_address
+from hapair.vrrp.addresses import delete_address
+from hapair.vrrp.guard import Plan
 
 
 class FakeLink:

@@ -1,8 +1,7 @@
-"""The VIPs of one router, by pyroute2 (`kernel.ports.Addresses`).
+"""The VIPs of one router (`kernel.ports.Addresses`).
 
-pyroute2's synchronous calls take 0.2 to 0.6 ms: they are made in the loop, one
-address at a time with a checkpoint between, because a trip through a thread costs
-as much and would wait for a place in a busy loop just when the VIP must go.
+Changes are made in the loop, one address at a time with a checkpoint between: they take some
+10 µs, where a trip through a thread would wait for a place in a busy loop just when the VIP must go.
 
 Addresses are added as keepalived adds them, with their subnet route and scope global
 unless told otherwise, and with a lifetime after which the kernel drops them by itself.
@@ -20,31 +19,20 @@ from typing import Any
 
 import trio
 
-from hapair.config.model import IPAddress, IPInterface, Scope, Vip
+from hapair.config.model import IPAddress, IPInterface, Vip
 from hapair.errors import KernelError
 from hapair.kernel.ports import Link, LinkOf, Placed
-from hapair.vrrp.guard import delete_address
+from hapair.kernel.route_socket import RouteSocket
+from hapair.vrrp.addresses import add_address, delete_address, scope_of
 
-_FOREVER = 0xFFFFFFFF
 _FAMILIES = {4: 2, 6: 10}
 """AF_INET, AF_INET6."""
-_IFA_F_NODAD = 0x02
-_SCOPES = {Scope.GLOBAL: 0, Scope.SITE: 200, Scope.LINK: 253, Scope.HOST: 254}
-
-
-@contextmanager
-def route_socket() -> Iterator[Any]:
-    """Open the rtnetlink socket that every NetlinkAddresses of the node shares."""
-    from pyroute2 import IPRoute
-
-    with IPRoute() as route:
-        yield route
 
 
 class NetlinkAddresses:
     """`link` is the router's own interface; without `link_of` all VIPs belong there."""
 
-    def __init__(self, route: Any, link: Link, link_of: LinkOf | None = None) -> None:
+    def __init__(self, route: RouteSocket, link: Link, link_of: LinkOf | None = None) -> None:
         self._route = route
         self._link = link
         self._link_of = link_of or (lambda _: link)
@@ -70,23 +58,18 @@ class NetlinkAddresses:
             KernelError: ENODEV when the interface has vanished; whatever else the kernel says.
         """
         await trio.lowlevel.checkpoint()
-        seconds = _FOREVER if lifetime is None else lifetime
-        with translated(f"add {vip} to {self._link_of(vip).name}"):
-            if vip.version == 4:
-                more: dict[str, Any] = {"label": vip.label} if vip.label else {}
-                more["scope"] = _scope(vip)
-                self._change("replace", vip, preferred_lft=seconds, valid_lft=seconds, **more)
-            else:
-                # Usable at once, and never the source of what this node itself begins; as keepalived does.
-                self._change("replace", vip, flags=_IFA_F_NODAD, preferred_lft=0, valid_lft=seconds)
+        index = self.index_of(vip)
+        number = self._route.ask(add_address(index, vip, lifetime)) if index else errno.ENODEV
+        if number:
+            raise KernelError(f"add {vip} to {self._link_of(vip).name}", number, os.strerror(number))
 
     async def remove(self, vip: Vip) -> None:
         """Take `vip` off; nothing happens when it, or the interface, is not there."""
         await trio.lowlevel.checkpoint()
-        with translated(
-            f"remove {vip} from {self._link_of(vip).name}", fine=(errno.EADDRNOTAVAIL, errno.ENODEV)
-        ):
-            self._change("del", vip)
+        index = self.index_of(vip)
+        number = self._route.ask(delete_address(index, vip, acknowledged=True)) if index else 0
+        if number and number not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+            raise KernelError(f"remove {vip} from {self._link_of(vip).name}", number, os.strerror(number))
 
     async def present(self) -> frozenset[IPInterface]:
         """Every address on the interface now."""
@@ -100,7 +83,7 @@ class NetlinkAddresses:
             messages = [
                 message
                 for family in {_FAMILIES[address.version] for address in addresses}
-                for message in self._route.get_addr(family=family)
+                for message in self._route.library.get_addr(family=family)
             ]
         return [
             Placed(message["index"], _name_of(message["index"]), interface_of(message))
@@ -113,7 +96,7 @@ class NetlinkAddresses:
         await trio.lowlevel.checkpoint()
         doing = f"remove {placed.address} from {placed.ifname}"
         with translated(doing, fine=(errno.EADDRNOTAVAIL, errno.ENODEV)):
-            self._route.addr(
+            self._route.library.addr(
                 "del",
                 index=placed.index,
                 address=str(placed.address.ip),
@@ -147,8 +130,8 @@ class NetlinkAddresses:
         for vip in vips:
             index = self.index_of(vip)
             if vip.version == 4 and index:
-                for message in self._route.get_addr(index=index, family=_FAMILIES[4]):
-                    if interface_of(message).network == vip.network and message["scope"] != _scope(vip):
+                for message in self._route.library.get_addr(index=index, family=_FAMILIES[4]):
+                    if interface_of(message).network == vip.network and message["scope"] != scope_of(vip):
                         doing = f"add {vip} with scope {vip.scope.value if vip.scope else 'global'}"
                         raise KernelError(doing, errno.EINVAL, f"{interface_of(message)} has another")
 
@@ -160,29 +143,12 @@ class NetlinkAddresses:
                 return [
                     interface_of(message)
                     for family in _FAMILIES.values()
-                    for message in self._route.get_addr(index=self._link.index, family=family)
+                    for message in self._route.library.get_addr(index=self._link.index, family=family)
                 ]
         except KernelError as error:
             if error.errno == errno.ENODEV:
                 return []
             raise
-
-    def _change(self, verb: str, vip: Vip, **more: Any) -> None:
-        index = self.index_of(vip)
-        if not index:
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        self._route.addr(
-            verb,
-            index=index,
-            address=str(vip.ip),
-            prefixlen=vip.network.prefixlen,
-            family=_FAMILIES[vip.version],
-            **more,
-        )
-
-
-def _scope(vip: Vip) -> int:
-    return _SCOPES[vip.scope or Scope.GLOBAL]
 
 
 def _name_of(index: int) -> str:

@@ -1,7 +1,4 @@
-"""Routes and rules of a virtual router in the kernel (`kernel.ports.Routes`).
-
-A netlink socket of its own: a request is answered before `send` returns, so nothing here waits.
-"""
+"""Routes and rules of a virtual router in the kernel (`kernel.ports.Routes`)."""
 
 from __future__ import annotations
 
@@ -9,31 +6,25 @@ import errno
 import logging
 import os
 import socket
-import struct
 
 import trio
 
 from hapair.config.model import VirtualRoute, VrrpInstance
-from hapair.errors import KernelError
 from hapair.kernel.ports import Link
+from hapair.kernel.route_socket import RouteSocket
 from hapair.vrrp import routes
 
 log = logging.getLogger("hapair.kernel")
 
-_ERROR = struct.Struct("=IHHIIi")
 _GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _MISSING = 0
 
 
 class NetlinkRoutes:
-    def __init__(self, link: Link) -> None:
+    def __init__(self, route: RouteSocket, link: Link) -> None:
+        self._route = route
         self._link = link
         self._complaints: set[tuple[str, int]] = set()
-        try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        except OSError as error:
-            raise KernelError("open a netlink socket", error.errno or 0, error.strerror or "") from error
-        self._socket.setblocking(False)
 
     async def add(self, instance: VrrpInstance) -> None:
         """Put them in place; those that are there stay.
@@ -43,11 +34,11 @@ class NetlinkRoutes:
         for route in instance.virtual_routes:
             await trio.lowlevel.checkpoint()
             index = self._index(route)
-            number = self._ask(routes.add_route(route, index)) if index else errno.ENODEV
+            number = self._route.ask(routes.add_route(route, index)) if index else errno.ENODEV
             self._judge(f"({instance.name}) virtual route {route.destination}", number)
         for rule in instance.virtual_rules:
             await trio.lowlevel.checkpoint()
-            number = self._ask(routes.add_rule(rule))
+            number = self._route.ask(routes.add_rule(rule))
             self._judge(
                 f"({instance.name}) virtual rule {rule.priority}", 0 if number == errno.EEXIST else number
             )
@@ -56,7 +47,7 @@ class NetlinkRoutes:
         """Take them away, rules first; nothing happens when they are not there."""
         for request in self.deletions(instance):
             await trio.lowlevel.checkpoint()
-            number = self._ask(request)
+            number = self._route.ask(request)
             if number and number not in _GONE:
                 log.warning("(%s) a virtual route or rule stays: %s", instance.name, os.strerror(number))
 
@@ -68,9 +59,6 @@ class NetlinkRoutes:
             *(routes.delete_route(route, index) for route, index in indexes if index),
         )
 
-    def close(self) -> None:
-        self._socket.close()
-
     def _index(self, route: VirtualRoute) -> int:
         if route.dev is None or route.dev == self._link.name:
             return self._link.index
@@ -78,15 +66,6 @@ class NetlinkRoutes:
             return socket.if_nametoindex(route.dev)
         except OSError:
             return _MISSING
-
-    def _ask(self, request: bytes) -> int:
-        """Send one request; returns the kernel's errno, 0 for done."""
-        try:
-            self._socket.send(request)
-            *_, number = _ERROR.unpack_from(self._socket.recv(4096))
-        except OSError as error:
-            return error.errno or errno.EIO
-        return -int(number)
 
     def _judge(self, what: str, number: int) -> None:
         if not number:

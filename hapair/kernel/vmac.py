@@ -17,7 +17,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Self
 
 import trio
 
@@ -26,6 +26,7 @@ from hapair.errors import KernelError, StartError
 from hapair.kernel.links import Links
 from hapair.kernel.netlink import NetlinkAddresses, translated
 from hapair.kernel.ports import Link, LinkOf
+from hapair.kernel.route_socket import RouteSocket
 from hapair.kernel.sysctls import Sysctls
 from hapair.vrrp.vmac import link_down, virtual_mac
 
@@ -62,7 +63,7 @@ def _has_ipv6() -> bool:
 
 @contextmanager
 def addresses_of(
-    instance: VrrpInstance, route: Any, links: Links, sysctls: Sysctls
+    instance: VrrpInstance, route: RouteSocket, links: Links, sysctls: Sysctls
 ) -> Iterator[tuple[NetlinkAddresses, LinkOf]]:
     """Where the VIPs of a router go, while it takes part.
 
@@ -92,7 +93,7 @@ class VmacAddresses(NetlinkAddresses):
 
     def __init__(
         self,
-        route: Any,
+        route: RouteSocket,
         base: Link,
         link: Link,
         link_of: LinkOf,
@@ -122,7 +123,7 @@ class VmacAddresses(NetlinkAddresses):
     def __exit__(self, *_: object) -> None:
         try:
             with translated(f"remove {self._vmac.name}", fine=(errno.ENODEV, errno.EINVAL)):
-                self._route.link("del", index=self._vmac.index)
+                self._route.library.link("del", index=self._vmac.index)
         except KernelError as error:
             log.warning("%s", error)
 
@@ -134,14 +135,14 @@ class VmacAddresses(NetlinkAddresses):
         with translated(f"set up {self._vmac.name} on {self._base.name}"):
             if not self._index():
                 self._make()
-            self._route.link("set", index=self._vmac.index, state="up")
+            self._route.library.link("set", index=self._vmac.index, state="up")
         self._catch_up()
 
     async def dismiss(self) -> None:
         """Set it down: its MAC belongs to the next MASTER."""
         await trio.lowlevel.checkpoint()
         with translated(f"set {self._vmac.name} down", fine=(errno.ENODEV, errno.EINVAL)):
-            self._route.link("set", index=self._vmac.index, state="down")
+            self._route.library.link("set", index=self._vmac.index, state="down")
 
     def deletions(self, vips: tuple[Vip, ...]) -> tuple[bytes, ...]:
         return (*super().deletions(vips), link_down(self._vmac.index))
@@ -156,7 +157,7 @@ class VmacAddresses(NetlinkAddresses):
         name = self._vmac.name
         if not self._base.index:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        self._route.link(
+        self._route.library.link(
             "add",
             ifname=name,
             kind="macvlan",
@@ -174,7 +175,7 @@ class VmacAddresses(NetlinkAddresses):
         index = self._index()
         if not index:
             return
-        (found,) = self._route.get_links(index)
+        (found,) = self._route.library.get_links(index)
         info = found.get_attr("IFLA_LINKINFO")
         kind = info.get_attr("IFLA_INFO_KIND") if info else None
         mac = virtual_mac(self._instance).hex(":")
@@ -183,5 +184,5 @@ class VmacAddresses(NetlinkAddresses):
                 f"{about}: there is an interface {self._vmac.name} already; choose a vmac_interface"
             )
         log.info("(%s) removing %s, left over", self._instance.name, self._vmac.name)
-        self._route.link("del", index=index)
+        self._route.library.link("del", index=index)
         self._catch_up()

@@ -3,34 +3,21 @@
 The guard (kernel/guard_child.py) is too small to know VRRP: it gets netlink
 requests that delete the VIPs and IP packets that say goodbye, keeps the newest
 plan of every instance, and plays them back when we fall silent.
-
-Requests follow rtnetlink(7): struct nlmsghdr, struct ifaddrmsg, two struct rtattr.
 """
 
 from __future__ import annotations
 
-import struct
 from math import ceil
 
 import attrs
 
-from hapair.config.model import ChecksumForm, IPAddress, Vip, VrrpInstance
+from hapair.config.model import ChecksumForm, IPAddress, VrrpInstance
 from hapair.vrrp import wire
 from hapair.vrrp.router import RESIGNING
 
 RELIEF_MARGIN = 0.05
 LONGEST_SKEW = 1.0
 """Seconds: for the peer to be heard, and that a VIP may wait for it; its lifetime is longer."""
-
-_AF_INET = 2
-_AF_INET6 = 10
-_RTM_DELADDR = 21
-_NLM_F_REQUEST = 1
-_IFA_ADDRESS = 1
-_IFA_LOCAL = 2
-_NLMSGHDR = struct.Struct("=IHHII")
-_IFADDRMSG = struct.Struct("=BBBBI")
-_RTATTR = struct.Struct("=HH")
 
 
 @attrs.frozen
@@ -96,17 +83,6 @@ def destinations(instance: VrrpInstance, source: IPAddress) -> tuple[IPAddress, 
 def dialect_of(instance: VrrpInstance) -> wire.Dialect:
     """Return how a configured instance speaks."""
     return wire.Dialect(instance.version, instance.advert_interval, (instance.auth_pass or "").encode())
-
-
-def delete_address(ifindex: int, vip: Vip) -> bytes:
-    """Return the RTM_DELADDR request for one address; nobody waits for its acknowledgement."""
-    packed = vip.ip.packed
-    family = _AF_INET if vip.version == 4 else _AF_INET6
-    body = _IFADDRMSG.pack(family, vip.network.prefixlen, 0, 0, ifindex)
-    for kind in (_IFA_LOCAL, _IFA_ADDRESS):
-        body += _RTATTR.pack(_RTATTR.size + len(packed), kind) + packed
-    length = _NLMSGHDR.size + len(body)
-    return _NLMSGHDR.pack(length, _RTM_DELADDR, _NLM_F_REQUEST, 0, 0) + body
 
 
 def address_lifetime(guard_timeout: float) -> int:

@@ -401,6 +401,7 @@ class VirtualRouter:
         self._router = attrs.evolve(self._router, tracking=verdict)
 
     async def _carry_out(self, orders: tuple[Order, ...]) -> None:
+        opened = False
         for order in orders:
             if not isinstance(order, CloseGate | DropVips) and self._guard.strikes() != self._strikes:
                 return  # `_next` finds it, too, and evicts us
@@ -413,7 +414,7 @@ class VirtualRouter:
                 case OpenGate():
                     self._gate.open()
                     self._conflicts.begin(trio.current_time())
-                    self._claims.watch(self._instance.held, self._on_claim)
+                    opened = True
                 case CloseGate():
                     self._gate.close()
                     self._claims.forget()
@@ -424,6 +425,8 @@ class VirtualRouter:
                         log.info("(%s) sent 0 priority", self._instance.name)
                 case Announce(count=count):
                     await self._announce(self._instance.held, count)
+        if opened:  # now: clients have waited for the orders above
+            self._claims.watch(self._instance.held, self._on_claim)
 
     async def _defend(self, now: float) -> None:
         """Contradict whoever says to have our addresses."""

@@ -113,9 +113,7 @@ class _Programs:
         return "\n".join(f"{process.name}:\n{process.tail()}" for process in self._started)
 
     def said(self, text: str, since: float = 0.0) -> bool:
-        return any(
-            text in line for process in self._started for when, line in process.lines if when >= since
-        )
+        return any(text in line for process in self._started for when, line in process.lines if when >= since)
 
     def _write(self, name: str, text: str) -> Path:
         path = self._scratch / name

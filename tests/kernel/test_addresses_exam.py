@@ -13,7 +13,8 @@ from hapair.config.model import Scope, Vip, vips
 from hapair.errors import KernelError
 from hapair.kernel.fake import FakeAddresses, FakeLink
 from hapair.kernel.links import Links
-from hapair.kernel.netlink import NetlinkAddresses, route_socket
+from hapair.kernel.netlink import NetlinkAddresses
+from hapair.kernel.route_socket import route_socket
 
 OWN, VIP, SECOND = (
     IPv4Interface("192.0.2.1/24"),

@@ -21,7 +21,8 @@ from hapair.config.model import ChecksumForm, Vip, VrrpInstance
 from hapair.errors import KernelError
 from hapair.kernel import guard, guard_child
 from hapair.kernel.guard import GuardProcess
-from hapair.vrrp.guard import Plan, delete_address, plan
+from hapair.vrrp.addresses import delete_address
+from hapair.vrrp.guard import Plan, plan
 
 VIP = IPv4Interface("192.0.2.100/24")
 EMPTY = Plan(ifindex=1, requests=(), packets=())

@@ -11,6 +11,7 @@ from kernel.namespaces import Namespace, give_ipv6, pair
 
 from hapair.config.model import VirtualRoute, VirtualRule, VrrpInstance
 from hapair.kernel.links import Links
+from hapair.kernel.route_socket import route_socket
 from hapair.kernel.routes import NetlinkRoutes
 
 pytestmark = pytest.mark.netns
@@ -44,9 +45,10 @@ def namespace():
 def routes(namespace):
     with namespace.entered():
         links = Links()
-        made = NetlinkRoutes(links.follow("eth0"))
-    yield made
-    made.close()
+        opened = route_socket()
+        route = opened.__enter__()
+    yield NetlinkRoutes(route, links.follow("eth0"))
+    opened.__exit__(None, None, None)
     links.close()
 
 

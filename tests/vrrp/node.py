@@ -20,8 +20,8 @@ from hapair.kernel.claims import NeighbourClaims
 from hapair.kernel.guard import GuardProcess
 from hapair.kernel.links import Links
 from hapair.kernel.neighbours import NeighbourAnnouncer
-from hapair.kernel.netlink import route_socket
 from hapair.kernel.raw import RawSegment
+from hapair.kernel.route_socket import route_socket
 from hapair.kernel.routes import NetlinkRoutes
 from hapair.kernel.sysctls import Sysctls, needed_by
 from hapair.kernel.vmac import addresses_of
@@ -60,7 +60,7 @@ async def main(instance: VrrpInstance, guard_timeout: float) -> None:
             source=source,
             link=link,
             addresses=addresses,
-            routes=NetlinkRoutes(link),
+            routes=NetlinkRoutes(route, link),
             segment=RawSegment(link, source, multicast=instance.multicasts, mac=mac),
             announcer=NeighbourAnnouncer(link, link_of),
             claims=claims,

@@ -1,4 +1,4 @@
-"""The guard's bytes against pyroute2 and scapy."""
+"""The guard's bytes against scapy."""
 
 from __future__ import annotations
 
@@ -6,23 +6,13 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from hapair.config.model import ChecksumForm, Vip, VrrpInstance
+from hapair.config.model import ChecksumForm, VrrpInstance
 from hapair.vrrp import wire
-from hapair.vrrp.guard import address_lifetime, delete_address, plan
+from hapair.vrrp.guard import address_lifetime, plan
 
 US, PEER = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
 VIP, OTHER = IPv4Interface("192.0.2.100/24"), IPv4Interface("198.51.100.7/32")
 INSTANCE = VrrpInstance("web", "eth0", 51, (VIP, OTHER))
-
-
-def test_the_request_is_what_pyroute2_would_send():
-    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-
-    message = ifaddrmsg(delete_address(7, Vip(VIP)))
-    message.decode()
-    assert (message["family"], message["prefixlen"], message["index"]) == (2, 24, 7)
-    assert message.get_attr("IFA_LOCAL") == message.get_attr("IFA_ADDRESS") == "192.0.2.100"
-    assert (message["header"]["type"], message["header"]["flags"], message["header"]["length"]) == (21, 1, 40)
 
 
 def test_the_goodbye_is_a_valid_priority_0_advert_to_the_group():
