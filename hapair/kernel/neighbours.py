@@ -95,7 +95,6 @@ class NeighbourAnnouncer:
 
     async def announce(self, vips: tuple[Vip, ...], count: int) -> None:
         """Say it `count` times for each address; a link that is down loses it."""
-        await trio.lowlevel.checkpoint()
         troubles: dict[str, OSError] = {}
         for _ in range(count):
             for vip in vips:
@@ -111,6 +110,7 @@ class NeighbourAnnouncer:
                     troubles[link.name] = error
         for name, trouble in troubles.items():
             log.warning("%s: an announcement was lost: %s", name, trouble.strerror)
+        await trio.lowlevel.checkpoint()  # after, because clients wait for it
 
     def close(self) -> None:
         self._socket.close()

@@ -57,9 +57,9 @@ class NetlinkAddresses:
         Raises:
             KernelError: ENODEV when the interface has vanished; whatever else the kernel says.
         """
-        await trio.lowlevel.checkpoint()
         index = self.index_of(vip)
         number = self._route.ask(add_address(index, vip, lifetime)) if index else errno.ENODEV
+        await trio.lowlevel.checkpoint()
         if number:
             raise KernelError(f"add {vip} to {self._link_of(vip).name}", number, os.strerror(number))
 
