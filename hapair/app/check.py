@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hapair.app.privileges import may_be_transparent
 from hapair.config.load import Loaded, load, load_text
 from hapair.errors import StartError
 from hapair.kernel.script_safety import account, unsafe
@@ -47,6 +48,15 @@ def script_mistake(program: str, node: Node) -> tuple[str, str] | None:
     return ("error", f"it is not safe to run: {why}") if why else None
 
 
+def transparency_mistake() -> str | None:
+    """Why this process could not connect in the name of others."""
+    if may_be_transparent():
+        return None
+    return (
+        "this takes the right to administer the network (CAP_NET_ADMIN), which this process has not: be root"
+    )
+
+
 def load_config(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Load a file.
 
@@ -63,6 +73,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Loaded:
         table_mistakes=table_mistakes,
         local_addresses=LocalAddresses(),
         script_mistake=script_mistake,
+        transparency_mistake=transparency_mistake,
     )
 
 
@@ -82,4 +93,5 @@ def load_text_config(text: str, file: str, environ: Mapping[str, str]) -> Loaded
         table_mistakes=table_mistakes,
         local_addresses=LocalAddresses(),
         script_mistake=script_mistake,
+        transparency_mistake=transparency_mistake,
     )

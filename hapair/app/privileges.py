@@ -13,6 +13,7 @@ import importlib
 import os
 import pwd
 import struct
+from pathlib import Path
 
 from hapair.errors import StartError
 
@@ -84,11 +85,23 @@ def confine(directory: str | None) -> None:
         _capset(_KEPT)
 
 
-def surrender() -> None:
-    """Give up every capability, for a process that only serves sockets it already has; root stays root."""
+def surrender(*, but_transparency: bool = False) -> None:
+    """Give up every capability, for a process that only serves sockets it already has; root stays root.
+
+    NET_RAW may stay, without which no connection can be made in the name of a client.
+    """
     if os.geteuid() != 0:
         _prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
-        _capset(())
+        _capset((_NET_RAW,) if but_transparency else ())
+
+
+def may_be_transparent() -> bool:
+    """Whether this process has NET_ADMIN, which the rules of transparency take."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapEff":
+            return bool(int(value, 16) >> _NET_ADMIN & 1)
+    return False
 
 
 def _prctl(option: int, *arguments: int) -> None:

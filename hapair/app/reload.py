@@ -31,7 +31,7 @@ async def apply(node: Node, config: NodeConfig) -> str:
     """
     change = delta(node.config, config)
     addresses = await trio.to_thread.run_sync(resolve_all, config)
-    node.routers.check(config)
+    await node.routers.check(config)
     prepared = node.plane.prepare(config, addresses)
     await node.plane.agree(prepared)
     for key in change.restart_keys:

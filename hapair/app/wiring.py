@@ -47,6 +47,7 @@ from hapair.kernel.raw import RawSegment
 from hapair.kernel.route_socket import RouteSocket, route_socket
 from hapair.kernel.routes import NetlinkRoutes
 from hapair.kernel.sysctls import Sysctls, needed_by
+from hapair.kernel.transparent import NodeTransparency, TransparentRoutes
 from hapair.kernel.vmac import addresses_of
 from hapair.notify.notices import ServerChange
 from hapair.notify.service import Notifications
@@ -54,6 +55,7 @@ from hapair.track.findings import Found
 from hapair.track.service import TrackerService
 from hapair.vrrp.guard import address_lifetime
 from hapair.vrrp.service import VirtualRouter
+from hapair.vrrp.transparent import transparency
 from hapair.vrrp.vmac import virtual_mac
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ AGENT = "agent of "
 """Before a backend's name: its servers' agents in the health service; no backend has such a name."""
 PAGE_EVERY = 1.0
 """Seconds that a statistics page of a worker may be behind."""
+WITHOUT_ROUTERS = "(without routers)"
+"""Who holds transparency in a node that speaks no VRRP; no instance has such a name."""
+RELEASE_TIMEOUT = 5.0
+"""Seconds."""
 MIN_GUARD_TIMEOUT = 0.1
 MAX_GUARD_TIMEOUT = 1.0
 """Seconds; in between it is twice the shortest advert interval, so that a frozen node is off the VIP before
@@ -278,6 +284,7 @@ class VirtualRouters:
         self._lifetime = address_lifetime(guard.timeout)
         self._groups = SyncGroups()
         self._sysctls = Sysctls()
+        self._transparency = NodeTransparency(self._tell_route)
         self._tracks: Mapping[str, VrrpInstance] = {}
         """The instances with all that they track."""
         self._running: dict[str, tuple[VrrpInstance, VirtualRouter, trio.CancelScope, trio.Event]] = {}
@@ -309,16 +316,31 @@ class VirtualRouters:
         self, config: NodeConfig, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Take part in every election until cancelled; then every VIP is given away."""
+        await self._transparency.begin(transparency(config))
         self._adopt(config)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
+                await self._hold_without_routers(config)
                 for instance in config.vrrp.values():
                     await nursery.start(self._route_for, instance)
                 task_status.started()
                 await trio.sleep_forever()
             finally:
                 self._nursery = None
+                with trio.move_on_after(RELEASE_TIMEOUT, shield=True):
+                    await self._transparency.let_go(WITHOUT_ROUTERS)
+
+    async def _hold_without_routers(self, config: NodeConfig) -> None:
+        """A node that nobody can take over from is transparent as long as it runs."""
+        if config.vrrp:
+            await self._transparency.let_go(WITHOUT_ROUTERS)
+        else:
+            await self._transparency.hold(WITHOUT_ROUTERS)
+
+    def _tell_route(self, request: bytes) -> int:
+        assert self._route is not None
+        return self._route.ask(request)
 
     async def _start_guard(self) -> None:
         assert self._needs is not None
@@ -339,6 +361,8 @@ class VirtualRouters:
     async def apply(self, config: NodeConfig) -> None:
         """Follow a reload: what did not change is not touched, what can change in place does."""
         assert self._nursery is not None
+        await self._transparency.adopt(transparency(config))
+        await self._hold_without_routers(config)
         regrouped = self._adopt(config)
         for name, (old, router, scope, ended) in list(self._running.items()):
             new = config.vrrp.get(name)
@@ -357,7 +381,7 @@ class VirtualRouters:
         self._tracks = sharing_tracks(config.vrrp, config.sync_groups.values())
         return self._groups.adopt(config.sync_groups)
 
-    def check(self, config: NodeConfig) -> None:
+    async def check(self, config: NodeConfig) -> None:
         """See whether every router of another configuration could start.
 
         Raises:
@@ -365,6 +389,7 @@ class VirtualRouters:
         """
         for instance in config.vrrp.values():
             self._source_of(instance)
+        await self._transparency.check(transparency(config))
 
     def _source_of(self, instance: VrrpInstance) -> IPAddress:
         """Where its adverts come from; its VIPs fit on their interfaces."""
@@ -402,7 +427,7 @@ class VirtualRouters:
             mac = virtual_mac(instance) if instance.use_vmac and not instance.vmac_xmit_base else None
             segment = RawSegment(link, source, multicast=instance.multicasts, mac=mac)
             stack.callback(segment.close)
-            routes = NetlinkRoutes(self._route, link)
+            routes = TransparentRoutes(NetlinkRoutes(self._route, link), self._transparency)
             announcer = NeighbourAnnouncer(link, link_of)
             stack.callback(announcer.close)
             claims = NeighbourClaims(link, link_of)

@@ -106,7 +106,7 @@ def serve(beginning: Beginning, seat: Seat) -> None:
             widen_table(reserve_descriptors(node.maxconn))
             become(node.user, node.group, may_chroot=node.chroot is not None)
             confine(node.chroot)
-            surrender()
+            surrender(but_transparency=beginning.config.connects_for_others())
         except HapairError as error:
             channel.send(Report(READY, str(error)).encoded())
             return

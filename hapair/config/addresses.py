@@ -35,7 +35,7 @@ log_file = matching(r"/(?:[^\x00/]+/)*[^\x00/]+", '"file:" and the absolute path
 
 def own(value: object) -> IPAddress:
     """An address of one node, of either family."""
-    return _usable(_address(string(value, "an address")))
+    return _usable(address(string(value, "an address")))
 
 
 def vip(value: object) -> IPInterface:
@@ -45,8 +45,8 @@ def vip(value: object) -> IPInterface:
     found = _CIDR4.fullmatch(text) or _CIDR6.fullmatch(text)
     if found is None:
         raise FieldError(f"{shown(text)} is not {expected}")
-    address = _usable(_address(found[1]))
-    return ip_interface((address, int(found[2] or address.max_prefixlen)))
+    of = _usable(address(found[1]))
+    return ip_interface((of, int(found[2] or of.max_prefixlen)))
 
 
 def cidr(value: object) -> IPNetwork:
@@ -55,7 +55,7 @@ def cidr(value: object) -> IPNetwork:
     found = _CIDR4.fullmatch(text) or _CIDR6.fullmatch(text)
     if found is None:
         raise FieldError(f'{shown(text)} is not a network, such as "127.0.0.0/8"')
-    host = _address(found[1])
+    host = address(found[1])
     length = host.max_prefixlen if found[2] is None else int(found[2])
     network: IPNetwork
     if isinstance(host, IPv6Address):
@@ -88,7 +88,7 @@ def bind(value: object) -> Bind:
     if host == "*":
         return Bind(text, port=port)
     try:
-        return Bind(text, host=_address(host), port=port)
+        return Bind(text, host=address(host), port=port)
     except FieldError:
         if _HOSTNAME.fullmatch(host) and not _NUMERIC.fullmatch(host):
             raise FieldError(
@@ -119,7 +119,7 @@ def listen(value: object) -> tuple[str, int]:
     """Host and port of a listener of our own."""
     text = string(value, LISTEN)
     host, port = _host_port(text, LISTEN)
-    return ("0.0.0.0" if host == "*" else str(_address(host))), port
+    return ("0.0.0.0" if host == "*" else str(address(host))), port
 
 
 def log_target(value: object) -> str:
@@ -157,13 +157,14 @@ def _host_port(text: str, expected: str) -> tuple[str, int]:
 
 def _host(host: str, text: str, expected: str) -> str:
     if _NUMERIC.fullmatch(host) or ":" in host:
-        return str(_address(host))
+        return str(address(host))
     if not _HOSTNAME.fullmatch(host):
         raise FieldError(f"{shown(text)}: {shown(host)} is no host name; expected {expected}")
     return host
 
 
-def _address(text: str) -> IPAddress:
+def address(text: str) -> IPAddress:
+    """One address of either family."""
     return _ipv6(text) if ":" in text else _ipv4(text)
 
 
@@ -181,8 +182,8 @@ def _ipv6(text: str) -> IPv6Address:
         raise FieldError(f"{shown(text)} is not an IPv6 address") from None
 
 
-def _usable(address: IPAddress) -> IPAddress:
+def _usable(one: IPAddress) -> IPAddress:
     """Can it belong to a node at all?"""
-    if address.is_multicast or address.is_unspecified or address in _NOBODYS:
-        raise FieldError(f"{address} cannot be the address of a node")
-    return address
+    if one.is_multicast or one.is_unspecified or one in _NOBODYS:
+        raise FieldError(f"{one} cannot be the address of a node")
+    return one

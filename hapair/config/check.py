@@ -14,7 +14,15 @@ from math import inf
 
 import attrs
 
-from hapair.config import check_backend, check_log, check_notify, check_sync_group, check_track, check_vrrp
+from hapair.config import (
+    check_backend,
+    check_log,
+    check_notify,
+    check_sync_group,
+    check_track,
+    check_transparent,
+    check_vrrp,
+)
 from hapair.config.fields import suggestion
 from hapair.config.locate import Path
 from hapair.config.model import (
@@ -80,6 +88,7 @@ def cross_check(
     condition_mistake: ConditionMistake | None = None,
     rule_mistake: RuleMistake | None = None,
     script_mistake: check_notify.ScriptMistake | None = None,
+    transparency_mistake: check_transparent.TransparencyMistake | None = None,
 ) -> None:
     """Report what does not go together.
 
@@ -99,6 +108,7 @@ def cross_check(
         _backend_rules(backend, report, acl_mistake, condition_mistake)
         check_rules(backend, BACKEND_RULES, ("backend", name), report, rule_mistake)
         _hashed(backend, report, rule_mistake)
+    check_transparent.check(draft.frontends, draft.backends, draft.node, report, transparency_mistake)
     _stick_tables(draft, report)
     _tracks(draft, report)
     _routes(draft, report)
@@ -403,7 +413,14 @@ def _reachable(
         if host in closed:
             message = f"nothing arrives at {host}: vrrp.{closed[host]} has accept = false"
             report.error((*path, "bind", i), message)
-        if host is None or host.is_unspecified or host.is_loopback or host in vips or host in local_addresses:
+        if (
+            bind.transparent
+            or host is None
+            or host.is_unspecified
+            or host.is_loopback
+            or host in vips
+            or host in local_addresses
+        ):
             continue
         near = suggestion(str(host), [str(vip) for vip in vips])
         report.warning(

@@ -19,6 +19,7 @@ from cattrs.errors import ClassValidationError, IterableValidationError
 from hapair.config import check_broken, resolve, tables, tables_notify, tables_track
 from hapair.config.check import AclMistake, ConditionMistake, Draft, RuleMistake, cross_check
 from hapair.config.check_notify import ScriptMistake
+from hapair.config.check_transparent import TransparencyMistake
 from hapair.config.expand import expand
 from hapair.config.fields import FieldError, closest, shown
 from hapair.config.locate import Path as KeyPath
@@ -68,6 +69,7 @@ def load(
     table_mistakes: TableMistakes | None = None,
     local_addresses: Container[IPAddress] = (),
     script_mistake: ScriptMistake | None = None,
+    transparency_mistake: TransparencyMistake | None = None,
 ) -> Loaded:
     """Load a file.
 
@@ -85,6 +87,7 @@ def load(
         table_mistakes=table_mistakes,
         local_addresses=local_addresses,
         script_mistake=script_mistake,
+        transparency_mistake=transparency_mistake,
     )
 
 
@@ -114,6 +117,7 @@ def load_text(
     table_mistakes: TableMistakes | None = None,
     local_addresses: Container[IPAddress] = (),
     script_mistake: ScriptMistake | None = None,
+    transparency_mistake: TransparencyMistake | None = None,
 ) -> Loaded:
     """The same from a text; `file` is what messages call it.
 
@@ -131,6 +135,7 @@ def load_text(
         report,
         local_addresses=local_addresses,
         script_mistake=script_mistake,
+        transparency_mistake=transparency_mistake,
         acl_mistake=acl_mistake,
         condition_mistake=condition_mistake,
         rule_mistake=rule_mistake,

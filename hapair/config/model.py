@@ -476,6 +476,24 @@ class Timeouts:
 
 
 @attrs.frozen
+class Source:
+    """Where connections to a server come from (HAProxy's `source`)."""
+
+    text: str
+    """As it was written."""
+    address: IPAddress | None = None
+    """Of this node; None: the kernel's choice."""
+    ports: tuple[int, int] | None = None
+    """The lowest and the highest that may be used; None: the kernel's choice."""
+    usesrc: str = ""
+    """`client`, `clientip` or `hdr_ip`: whose address they seem to come from; empty: `address`."""
+    header: str = ""
+    """Of `hdr_ip`, lower case."""
+    occurrence: int = -1
+    """Which of its values counts, from 1, or from -1 backwards."""
+
+
+@attrs.frozen
 class Bind:
     """One listening socket.  Exactly one of `port`, `path` and `fd` is set."""
 
@@ -488,6 +506,8 @@ class Bind:
     fd: int | None = None
     accept_proxy: tuple[IPNetwork, ...] | None = None
     """Connections from there begin with a PROXY header, from everywhere if empty; None: none does."""
+    transparent: bool = False
+    """Connections to addresses that belong to others are taken, too."""
 
     def expects_proxy(self, source: str) -> bool:
         """Must a connection from this address ("unix" for a socket's) begin with a PROXY header?"""
@@ -731,6 +751,7 @@ class Server:
     """Begin each connection with a PROXY header that names the client."""
     proxy_v2_options: tuple[str, ...] = ()
     """`crc32c`, `authority`, `unique-id`."""
+    source: Source | None = None
     check: Check | None = None
     observe: int | None = None
     """4 or 7: the layer at which traffic tells of its health."""
@@ -854,6 +875,14 @@ class NodeConfig:
     """(kind, name) -> what `track = ["KIND.NAME"]` means."""
     stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
     """Those that stand by themselves."""
+
+    def connects_for_others(self) -> bool:
+        """Is a connection to some server made in the name of its client?"""
+        return any(
+            server.source is not None and server.source.usesrc
+            for backend in self.backends.values()
+            for server in backend.servers
+        )
 
     def all_stick_tables(self) -> dict[str, StickTable]:
         """Every table by the name that rules call it: its own, or its frontend's or backend's."""

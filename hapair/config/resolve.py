@@ -19,6 +19,7 @@ from hapair.config.model import (
     Mode,
     ProxyVersion,
     Server,
+    Source,
     Timeouts,
     VrrpInstance,
 )
@@ -88,7 +89,7 @@ def backend(name: str, written: BackendTable, defaults: DefaultsTable) -> Backen
     return Backend(
         name=name,
         servers=tuple(
-            _server(server, position, one, table.httpchk or None)
+            _server(server, position, one, table.httpchk or None, table.source)
             for position, (server, one) in enumerate(table.server.items(), 1)
         ),
         mode=table.mode or standard.mode,
@@ -127,7 +128,9 @@ def filled(backend: Backend, frontends: Iterable[Frontend]) -> Backend:
     return attrs.evolve(backend, fullconn=max(1, (coming + 9) // 10))
 
 
-def _server(name: str, position: int, written: ServerTable, httpchk: HttpCheck | None) -> Server:
+def _server(
+    name: str, position: int, written: ServerTable, httpchk: HttpCheck | None, source: Source | None
+) -> Server:
     host, port = written.address
     return Server(
         name=name,
@@ -147,6 +150,7 @@ def _server(name: str, position: int, written: ServerTable, httpchk: HttpCheck |
         max_reuse=written.max_reuse,
         send_proxy=written.send_proxy or None,
         proxy_v2_options=written.proxy_v2_options,
+        source=written.source or source,
         check=_check(written.check, httpchk, written.send_proxy or None) if written.check else None,
         observe=written.observe,
         error_limit=written.error_limit,

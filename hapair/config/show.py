@@ -98,9 +98,12 @@ def _show_exceptions(shown: dict[str, Any]) -> None:
 
 def _bind(bind: Bind) -> str | dict[str, Any]:
     address = escape(bind.text)
-    if bind.accept_proxy is None:
-        return address
-    return {"address": address, "accept_proxy": [str(one) for one in bind.accept_proxy] or True}
+    more: dict[str, Any] = {}
+    if bind.accept_proxy is not None:
+        more["accept_proxy"] = [str(one) for one in bind.accept_proxy] or True
+    if bind.transparent:
+        more["transparent"] = True
+    return {"address": address, **more} if more else address
 
 
 def _stats(stats: Stats) -> dict[str, Any]:
@@ -124,8 +127,10 @@ def _server(server: Server) -> dict[str, Any]:
     address = server.host if server.host.startswith("/") else _host_port(server.host, server.port)
     shown = {
         "address": escape(address),
-        **_plain(server, without=("name", "host", "port", "check", "agent_check")),
+        **_plain(server, without=("name", "host", "port", "check", "agent_check", "source")),
     }
+    if server.source is not None:
+        shown["source"] = escape(server.source.text)
     if server.observe is not None:
         shown["observe"] = f"layer{server.observe}"
     if server.agent_check is not None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from hapair.config import addresses, balancing, fields, stick, tables_check, tables_notify
+from hapair.config import addresses, balancing, fields, sources, stick, tables_check, tables_notify
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
     Api,
@@ -248,7 +248,7 @@ _forwarded = switch(
     one_or_more(fields.member(Forwarded), at_least=1), lambda: (Forwarded.PROTO, Forwarded.FOR)
 )
 _accept_proxy = switch(one_or_more(addresses.cidr, at_least=1), tuple)
-_bind_table = table(BindTable, address=addresses.bind, accept_proxy=_accept_proxy)
+_bind_table = table(BindTable, address=addresses.bind, accept_proxy=_accept_proxy, transparent=fields.boolean)
 
 
 def _bind(value: object) -> Bind:
@@ -257,7 +257,7 @@ def _bind(value: object) -> Bind:
         return addresses.bind(value)
     written = _bind_table(value)
     accept = None if written.accept_proxy is False else written.accept_proxy
-    return attrs.evolve(written.address, accept_proxy=accept)
+    return attrs.evolve(written.address, accept_proxy=accept, transparent=written.transparent)
 
 
 _httpchk = switch(httpchk, HttpCheck)
@@ -412,6 +412,7 @@ server = table(
     max_reuse=fields.natural,
     send_proxy=switch(fields.member(ProxyVersion), lambda: ProxyVersion.V1),
     proxy_v2_options=one_or_more(fields.choice("crc32c", "authority", "unique-id")),
+    source=sources.source,
     check=switch(tables_check.check, CheckTable),
     observe=_observe,
     error_limit=fields.positive,
@@ -485,6 +486,7 @@ backend = table(
     originalto=_originalto,
     forwarded=_forwarded,
     httpchk=_httpchk,
+    source=sources.source,
     acl=_acl,
     http_request=one_or_more(string),
     http_response=one_or_more(string),

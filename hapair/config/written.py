@@ -42,6 +42,7 @@ from hapair.config.model import (
     OnError,
     OriginalTo,
     ProxyVersion,
+    Source,
     Stats,
     StickTable,
     UseBackend,
@@ -111,6 +112,7 @@ class ServerTable:
     max_reuse: int | None = None
     send_proxy: ProxyVersion | Off = False
     proxy_v2_options: tuple[str, ...] = ()
+    source: Source | None = None
     check: CheckTable | Off = False
     observe: int | None = None
     error_limit: int = 10
@@ -127,6 +129,7 @@ class BindTable:
 
     address: Bind
     accept_proxy: tuple[IPNetwork, ...] | Off = False
+    transparent: bool = False
 
 
 @attrs.frozen
@@ -224,6 +227,7 @@ class BackendTable:
     originalto: OriginalTo | Off | None = None
     forwarded: tuple[Forwarded, ...] | Off | None = None
     httpchk: HttpCheck | Off | None = None
+    source: Source | None = None
     cookie: Cookie | Off | None = None
     acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     http_request: tuple[str, ...] = ()

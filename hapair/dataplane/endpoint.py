@@ -16,6 +16,7 @@ import struct
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
+from hapair.dataplane.outgoing import bind_near_end
 from hapair.dataplane.reactor import BROKEN, ERROR, READ, WRITE
 from hapair.dataplane.timers import Timer
 from hapair.proxy.backend import ANY
@@ -37,6 +38,7 @@ from hapair.proxy.session import (
 
 if TYPE_CHECKING:
     from hapair.dataplane.reactor import Reactor
+    from hapair.proxy.origin import Origin
     from hapair.proxy.server import Server
 
 RECEIVE: Final = 65536
@@ -91,7 +93,19 @@ def here(sock: socket.socket) -> Place:
 class ServerEnd:
     """A connection to a server."""
 
-    __slots__ = ("client", "connected", "keeper", "mask", "reactor", "server", "sock", "timer", "uses")
+    __slots__ = (
+        "client",
+        "connected",
+        "keeper",
+        "mask",
+        "port",
+        "reactor",
+        "server",
+        "sock",
+        "standing",
+        "timer",
+        "uses",
+    )
 
     def __init__(self, reactor: Reactor, server: Server, client: ClientEnd) -> None:
         self.reactor = reactor
@@ -111,12 +125,35 @@ class ServerEnd:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if server.keep_alive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.standing: tuple[str, int] | None = None
+        """For whom it stands there, when not for the node itself."""
+        self.port = 0
+        """Of its server's range of ports."""
+        origin = server.origin
+        if origin is not None:
+            self._bind(origin, client)
         code = sock.connect_ex(target)
         if code and code != errno.EINPROGRESS:
             sock.close()
+            self._return_port()
             raise OSError(code, "connect")
         self.mask = WRITE
         reactor.add(sock, self, WRITE)
+
+    def _bind(self, origin: Origin, client: ClientEnd) -> None:
+        self.standing = origin.of(client.session)
+        try:
+            self.port = bind_near_end(self.sock, origin, self.standing)
+        except OSError:
+            self.sock.close()
+            raise
+
+    def _return_port(self) -> None:
+        if self.port:
+            origin = self.server.origin
+            if origin is not None and origin.free is not None:
+                origin.free.append(self.port)
+            self.port = 0
 
     def on_ready(self, mask: int, now: float) -> None:
         """The connection stands or failed, data came, or there is room again."""
@@ -252,6 +289,7 @@ class ServerEnd:
         """Close, whatever happens on it."""
         self.client = self.keeper = None
         self.timer.cancel()
+        self._return_port()
         self.reactor.close(self.sock)
 
 
@@ -449,7 +487,7 @@ class ClientEnd:
         end: ServerEnd | None = self.parked
         if end is not None:
             self.parked = None
-            if end.server is server:
+            if end.server is server and (server.origin is None or end.standing == server.origin.of(session)):
                 return end
             end.close()
         if not session.may_reuse or not server.idle:

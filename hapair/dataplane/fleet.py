@@ -31,6 +31,7 @@ from hapair.dataplane.messages import (
     StopAccepting,
     Table,
 )
+from hapair.dataplane.outgoing import change_transparency
 from hapair.dataplane.service import DataPlane, ServerState, WorkerStatus
 from hapair.errors import StartError
 
@@ -118,6 +119,9 @@ class Fleet(DataPlane):
             if door is None:
                 self.doors[text] = Door(bind, prepared.sockets[text], frontend.config.backlog)
             else:
+                if door.bind.transparent != bind.transparent:
+                    for sock in door.sockets:
+                        change_transparency(sock, on=bind.transparent)
                 door.bind, door.backlog = bind, frontend.config.backlog
         self._apply_gates()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from hapair.dataplane.arrival import Arrival
 from hapair.dataplane.endpoint import EXHAUSTED, NOWHERE, ClientEnd, here
+from hapair.dataplane.outgoing import make_transparent
 from hapair.dataplane.reactor import READ
 from hapair.dataplane.timers import Timer
 from hapair.errors import StartError
@@ -66,6 +67,8 @@ def bind_socket(bind: Bind, *, shared: bool = False) -> socket.socket:
         if six:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        if bind.transparent:
+            make_transparent(sock)
         sock.bind((str(bind.host) if bind.host is not None else "", bind.port))
         # SO_REUSEADDR lets two of us bind one port, and only listen() would fail: find out now.
         sock.listen(1)

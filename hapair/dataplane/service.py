@@ -21,10 +21,12 @@ import trio
 from hapair.dataplane.arrival import Arrival
 from hapair.dataplane.endpoint import ClientEnd, ServerEnd
 from hapair.dataplane.listener import Listener, bind_socket
+from hapair.dataplane.outgoing import change_transparency, may_be_transparent
 from hapair.dataplane.reactor import Reactor
 from hapair.dataplane.resolve import key, resolve_all
 from hapair.dataplane.shared import key_of
 from hapair.dataplane.timers import Timer
+from hapair.errors import StartError
 from hapair.proxy.backend import Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
@@ -151,6 +153,11 @@ class DataPlane:
             StartError: an address cannot be bound or a server's name not resolved.
         """
         running = self.config
+        if config.connects_for_others() and not may_be_transparent():
+            raise StartError(
+                "source ... usesrc takes the right to administer the network (CAP_NET_ADMIN or CAP_NET_RAW); "
+                "a worker that has begun without it has given it up: start anew"
+            )
         if addresses is None:
             addresses = resolve_all(config)
         wanted = config.all_stick_tables()
@@ -262,6 +269,8 @@ class DataPlane:
                 (sock,) = prepared.sockets[text]
                 self.listeners[text] = Listener(self.reactor, bind, sock, frontend)
             else:
+                if existing.bind.transparent != bind.transparent:
+                    change_transparency(existing.sock, on=bind.transparent)
                 existing.bind, existing.frontend = bind, frontend
         for listener in self.listeners.values():
             self._apply_gate(listener)

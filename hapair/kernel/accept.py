@@ -8,20 +8,19 @@ next start replaces or removes it.
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from subprocess import CalledProcessError
 
 import trio
 
 from hapair.config.model import VrrpInstance
 from hapair.errors import StartError
+from hapair.kernel import nft
 from hapair.vrrp.accept import ruleset, table_name
 
 log = logging.getLogger("hapair.kernel")
 
+_PURPOSE = "accept = false"
 _PATIENCE = 5.0
 """Seconds."""
 
@@ -38,7 +37,7 @@ async def closed_unless_accepting(instance: VrrpInstance) -> AsyncIterator[None]
             await _remove(instance)
         yield
         return
-    await _load(ruleset(instance))
+    await nft.load(ruleset(instance), _PURPOSE)
     try:
         yield
     finally:
@@ -49,35 +48,15 @@ async def closed_unless_accepting(instance: VrrpInstance) -> AsyncIterator[None]
 async def _remove(instance: VrrpInstance) -> None:
     table = table_name(instance)
     try:
-        await _load(f"add table inet {table}\ndelete table inet {table}\n")
+        await nft.load(f"add table inet {table}\ndelete table inet {table}\n", _PURPOSE)
     except StartError as error:
         log.warning("the nftables table %s may stay: %s", table, error)
 
 
 async def _is_there(instance: VrrpInstance) -> bool:
-    nft = _nft()
-    if nft is None:
+    program = nft.find()
+    if program is None:
         return False
-    command = [nft, "list", "table", "inet", table_name(instance)]
+    command = [program, "list", "table", "inet", table_name(instance)]
     asked = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True)
     return asked.returncode == 0
-
-
-def _nft() -> str | None:
-    path = os.environ.get("PATH", os.defpath)
-    return shutil.which("nft", path=f"{path}:/usr/sbin:/sbin")
-
-
-async def _load(text: str) -> None:
-    nft = _nft()
-    if nft is None:
-        raise StartError("accept = false needs the program nft: install nftables")
-    try:
-        await trio.run_process(
-            [nft, "-f", "-"], stdin=text.encode(), capture_stdout=True, capture_stderr=True
-        )
-    except CalledProcessError as error:
-        reason = error.stderr.decode(errors="replace").strip().splitlines()[:1]
-        raise StartError(f"nft refuses the rules of accept = false: {''.join(reason)}") from error
-    except OSError as error:
-        raise StartError(f"{nft} cannot be run: {error.strerror}") from error

@@ -23,6 +23,7 @@ import trio
 from hapair.errors import KernelError
 from hapair.kernel import guard_child
 from hapair.vrrp.guard import Plan
+from hapair.vrrp.transparent import is_netfilter
 
 log = logging.getLogger("hapair.kernel")
 
@@ -192,7 +193,10 @@ class GuardProcess:
 
 
 def plan_message(name: str, plan: Plan) -> bytes:
-    records = [(guard_child.NETLINK, request) for request in plan.requests]
+    records = [
+        (guard_child.FILTER if is_netfilter(request) else guard_child.NETLINK, request)
+        for request in plan.requests
+    ]
     records += [(guard_child.PACKET, packet) for packet in plan.packets]
     if plan.relief:
         addresses = " ".join(map(str, plan.addresses)).encode()

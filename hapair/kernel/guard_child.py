@@ -16,7 +16,7 @@ Descriptor 0 is a SOCK_SEQPACKET pair with hapair.  Every message is one packet:
                                             process that wakes up cannot miss it
 
 name is one length byte and that many bytes; a plan is a sequence of records, each
-kind (N netlink request, I IP packet, V relief), interface index, length, and the bytes.
+kind (N netlink request, F nfnetlink batch, I IP packet, V relief), interface index, length, and the bytes.
 
 End of file: hapair is dead: play every plan, then end.  No message for the time
 given as the first argument (seconds): hapair is frozen: play them, forget them, stay.
@@ -46,7 +46,8 @@ from contextlib import suppress
 HEARTBEAT, PLAN, RELEASE, END = b"H", b"P", b"R", b"E"
 READY, ALIVE, STRUCK = b"G", b"A", b"S"
 GATES_CLOSED = b"D"
-NETLINK, PACKET, RELIEF = b"N", b"I", b"V"
+NETLINK, FILTER, PACKET, RELIEF = b"N", b"F", b"I", b"V"
+NETFILTER = 12
 RECORD = struct.Struct("=cIH")
 MILLISECONDS = struct.Struct("=I")
 RESET_TIMEOUT = 0.02
@@ -85,6 +86,13 @@ class Striker:
     def __init__(self) -> None:
         self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._netlink.setblocking(False)
+        self._netfilter: socket.socket | None = None
+        try:
+            self._netfilter = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETFILTER)
+            self._netfilter.setblocking(False)
+        except OSError as error:
+            if error.errno != errno.EPROTONOSUPPORT:  # a kernel without nftables has no tables of ours
+                raise
         self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self._raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         self._raw.setblocking(False)
@@ -117,6 +125,8 @@ class Striker:
         for kind, _, data in records:
             if kind == NETLINK:
                 attempt(self._netlink.send, data)
+            elif kind == FILTER and self._netfilter is not None:
+                attempt(self._netfilter.send, data)
 
     def say_goodbye(self, records: list[Record]) -> None:
         for kind, ifindex, data in records:

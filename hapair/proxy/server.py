@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hapair.balance.balancer import SCALE
 from hapair.config.model import HttpReuse
+from hapair.proxy.origin import Origin
 from hapair.proxy.queue import Queue
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Server:
         "minconn",
         "name",
         "observe",
+        "origin",
         "pool_max_conn",
         "pool_purge_delay",
         "port",
@@ -90,8 +92,14 @@ class Server:
         """Its connections are probed by the kernel."""
         self.send_proxy = config.send_proxy
         self.proxy_v2_options = config.proxy_v2_options
-        self.private = backend.config.http_reuse is HttpReuse.NEVER or config.send_proxy is not None
-        """A connection belongs to one client: it is his, or it began with his name."""
+        self.origin = Origin(config.source) if config.source is not None else None
+        """Where its connections come from; None: the kernel's choice."""
+        self.private = (
+            backend.config.http_reuse is HttpReuse.NEVER
+            or config.send_proxy is not None
+            or (config.source is not None and bool(config.source.usesrc))
+        )
+        """A connection belongs to one client: it is his, or it began with his name or comes from him."""
         self.cookie = config.cookie.encode() if config.cookie is not None else None
         self.checked = config.check is not None
         self.up = True

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hapair.app.privileges import become, confine
+from hapair.app.privileges import become, confine, may_be_transparent, surrender
+from hapair.dataplane.outgoing import make_transparent
+from hapair.dataplane.outgoing import may_be_transparent as outgoing_may_be
 from hapair.errors import StartError
 from lab.namespaces import CLONE_NEWNET, unshare
 
@@ -55,6 +57,22 @@ def test_the_user_changes_and_only_three_capabilities_stay():
         for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
             assert int(found[name], 16) == 1 << 10 | 1 << 12 | 1 << 13, name
         assert found["NoNewPrivs"] == "1"
+
+    assert in_a_child(work) == ""
+
+
+@needs_root
+def test_a_worker_that_gives_everything_up_may_still_speak_for_clients():
+    def work():
+        become("nobody", "nogroup", may_chroot=False)
+        assert may_be_transparent()
+        surrender(but_transparency=True)
+        assert not may_be_transparent()
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with socket.socket(family) as sock:
+                make_transparent(sock)
+        surrender()
+        assert not outgoing_may_be()
 
     assert in_a_child(work) == ""
 
