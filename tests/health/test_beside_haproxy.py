@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import socket
-import struct
 from functools import partial
 
 import pytest
 import trio
+from health.servers import BAD, GOOD, answer, drip, hang, listen, reset
 from interop.haproxy import Haproxy
 
 from hapair.config.model import Backend, Check, CheckKind, HttpCheck, Server, Timeouts
@@ -18,8 +18,6 @@ from hapair.health.service import HealthService, ServerKey
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 INTER = 0.4
-GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-BAD = b"HTTP/1.1 503 No\r\n\r\n"
 
 ANSWERS = {
     "good": GOOD,
@@ -53,44 +51,6 @@ STRICTER = {
     "nul-in-reason": b"HTTP/1.1 200 O\0K\r\n\r\n",
 }
 """HAProxy takes these for well; our data plane would answer a client 502 for such a response."""
-
-
-async def answer(stream: trio.SocketStream, data: bytes) -> None:
-    try:
-        await stream.receive_some(4096)
-        await stream.send_all(data)
-        # An orderly end: the reader finds everything, and no reset, whatever it leaves unread.
-        await stream.send_eof()
-        while await stream.receive_some(4096):
-            pass
-    except trio.BrokenResourceError:
-        pass
-
-
-async def drip(stream: trio.SocketStream) -> None:
-    try:
-        await stream.receive_some(4096)
-        await stream.send_all(b"HTTP/1.1 200 OK\r\n")
-        while True:
-            await stream.send_all(b"X-A: b\r\n")
-            await trio.sleep(0.05)
-    except trio.BrokenResourceError:
-        pass
-
-
-async def reset(stream: trio.SocketStream) -> None:
-    await stream.receive_some(4096)
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.socket.close()
-
-
-async def hang(_: trio.SocketStream) -> None:
-    await trio.sleep_forever()
-
-
-async def listen(nursery: trio.Nursery, behave) -> int:
-    listeners = await nursery.start(partial(trio.serve_tcp, behave, 0, host="127.0.0.1"))
-    return listeners[0].socket.getsockname()[1]
 
 
 class Both:
