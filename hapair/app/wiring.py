@@ -77,7 +77,7 @@ WITHOUT_ROUTERS = "(without routers)"
 """Who holds transparency in a node that speaks no VRRP; no instance has such a name."""
 RELEASE_TIMEOUT = 5.0
 """Seconds."""
-MIN_GUARD_TIMEOUT = 0.1
+MIN_GUARD_TIMEOUT = 0.05
 MAX_GUARD_TIMEOUT = 1.0
 """Seconds; in between it is twice the shortest advert interval, so that a frozen node is off the VIP before
 its peer is on it."""

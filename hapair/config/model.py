@@ -138,7 +138,7 @@ class Node:
     guard_timeout: float | None = None
     """Seconds without a heartbeat after which the guard takes the VIPs away from a frozen process.
 
-    None: twice the shortest advert interval, within 0.1..1.
+    None: twice the shortest advert interval, within 0.05..1.
     """
     script_user: str | None = None
     """Account that scripts run as; None: `user`, or else an unprivileged one, never root."""
