@@ -34,7 +34,7 @@ def _kill_router(_lab: Lab, node: Node) -> None:
 
 
 def _kill_proxy(_lab: Lab, node: Node) -> None:
-    node.proxy().signal_group(signal.SIGKILL)
+    node.kill_proxy()
 
 
 def _kill_everything(_lab: Lab, node: Node) -> None:
@@ -89,7 +89,7 @@ class Fault:
 GRACEFUL_STOP = Fault("graceful-stop", "SIGTERM", _terminate, None)
 KILL_ROUTER = Fault("kill-router", "SIGKILL of the VRRP speaker's process group", _kill_router, None)
 KILL_EVERYTHING = Fault("kill-everything", "SIGKILL of every process of the node", _kill_everything, None)
-KILL_PROXY = Fault("kill-proxy", "SIGKILL of the proxy's process group", _kill_proxy, None)
+KILL_PROXY = Fault("kill-proxy", "SIGKILL of what serves clients", _kill_proxy, None)
 STOP_ROUTER = Fault(
     "stop-router",
     "SIGSTOP of the VRRP speaker's process group",

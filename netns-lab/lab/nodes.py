@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -64,6 +65,9 @@ class Node(Protocol):
     def kill_router(self) -> None:
         """SIGKILL the VRRP speaker and its process group; what guards it survives."""
 
+    def kill_proxy(self) -> None:
+        """SIGKILL what serves clients."""
+
     def log(self) -> str:
         """The last lines of everything that ran here."""
 
@@ -109,6 +113,9 @@ class _Programs:
     def kill_router(self) -> None:
         self.router().signal_group(signal.SIGKILL)
 
+    def kill_proxy(self) -> None:
+        self.proxy().signal_group(signal.SIGKILL)
+
     def log(self) -> str:
         return "\n".join(f"{process.name}:\n{process.tail()}" for process in self._started)
 
@@ -137,6 +144,12 @@ class HapairNode(_Programs):
             if name.startswith("hapair-"):
                 found.append(pid)
         return found
+
+    def kill_proxy(self) -> None:
+        for pid in self.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        if not self.workers:
+            super().kill_proxy()
 
     async def _start(self) -> None:
         path = self._write(f"{self.settings.name}.toml", hapair_toml(self.settings, self.workers))
