@@ -52,7 +52,7 @@ FRONTEND_RULES = (
     "http_request http_response http_after_response "
     "tcp_request_connection tcp_request_session tcp_request_content"
 ).split()
-BACKEND_RULES = ["http_request", "http_response"]
+BACKEND_RULES = ["http_request", "http_response", "stick"]
 
 
 @attrs.frozen
@@ -310,6 +310,9 @@ def _backend_rules(
     for name, expressions in backend.acl.items():
         for i, expression in enumerate(expressions):
             check_acl(expression, (*path, "acl", name, i), report, acl_mistake)
+    for key in ("force_persist", "ignore_persist"):
+        for i, condition in enumerate(getattr(backend, key)):
+            check_condition(condition, backend.acl, (*path, key, i), report, condition_mistake)
     names = [server.name for server in backend.servers]
     for i, use in enumerate(backend.use_server):
         where = (*path, "use_server", i)

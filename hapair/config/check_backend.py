@@ -11,7 +11,7 @@ from hapair.config.asks import ExternalCheck, MysqlCheck, PgsqlCheck, TcpCheck
 from hapair.config.check_notify import ScriptMistake
 from hapair.config.fields import spell, suggestion
 from hapair.config.locate import Path
-from hapair.config.model import Backend, Check, CheckKind, Mode, Node, ProxyVersion, Server
+from hapair.config.model import Backend, Check, CheckKind, CookieMode, Mode, Node, ProxyVersion, Server
 from hapair.config.problems import quoted
 from hapair.config.report import Report
 
@@ -40,6 +40,7 @@ def check(name: str, backend: Backend, report: Report) -> None:
             if value and report.written((*path, key)):
                 report.warning((*path, key), 'this has no effect without mode = "http"')
     _balance(backend, path, report)
+    _cookie(backend, path, report)
     if report.written((*path, "fullconn")) and not any(server.minconn for server in backend.servers):
         report.warning((*path, "fullconn"), "this has no effect: no server has minconn")
     if all(server.backup or server.disabled or not server.weight for server in backend.servers):
@@ -98,6 +99,31 @@ def _slowstart(backend: Backend, server: Server, path: Path, report: Report) -> 
         )
 
 
+def _cookie(backend: Backend, path: Path, report: Report) -> None:
+    """Options of a cookie that go together, as HAProxy has it."""
+    cookie = backend.cookie
+    here: Path = (*path, "cookie")
+    if cookie is None:
+        for key in ("ignore_persist", "dynamic_cookie_key"):
+            if report.written((*path, key)):
+                report.warning((*path, key), "this has no effect without a cookie")
+        if backend.force_persist and not backend.stick:
+            report.warning((*path, "force_persist"), "this has no effect: nobody belongs to a server")
+        return
+    inserts = cookie.mode is CookieMode.INSERT
+    if cookie.indirect and cookie.mode is CookieMode.REWRITE:
+        report.error((*here, "indirect"), 'this cannot be with mode = "rewrite"')
+    if cookie.preserve and not inserts and not cookie.indirect:
+        report.error((*here, "preserve"), 'this needs mode = "insert" or indirect')
+    for key in ("nocache", "postonly", "httponly", "secure", "domain", "maxidle", "maxlife", "attr"):
+        if getattr(cookie, key) and not inserts:
+            report.warning((*here, key), 'this has no effect without mode = "insert"')
+    if cookie.dynamic and backend.dynamic_cookie_key is None:
+        report.error((*here, "dynamic"), "this needs a dynamic_cookie_key in the backend")
+    if not cookie.dynamic and report.written((*path, "dynamic_cookie_key")):
+        report.warning((*path, "dynamic_cookie_key"), "this has no effect without cookie.dynamic")
+
+
 def _persistence(
     backend: Backend, server: Server, cookies: dict[str, str], path: Path, report: Report
 ) -> None:
@@ -107,7 +133,7 @@ def _persistence(
         first = cookies.setdefault(server.cookie, server.name)
         if first != server.name:
             report.warning((*path, "cookie"), f"server {first} has the same: its clients may end up here")
-    elif backend.cookie is not None and backend.mode is Mode.HTTP:
+    elif backend.cookie is not None and backend.mode is Mode.HTTP and not backend.cookie.dynamic:
         report.warning(
             path,
             f"it has no cookie value: clients that come here are not kept by {quoted(backend.cookie.name)}",

@@ -196,6 +196,7 @@ priority = integer(1, 255, "RFC 9568 section 5.2.4; 0 means resigning and is nev
 
 timeout = duration(_UNITS["ms"])
 delay = duration(Fraction(0))
+whole_seconds = duration(Fraction(0), step=Fraction(1))
 interval = duration(_UNITS["ms"])
 advert_interval = duration(
     Fraction(1, 100), Fraction(4095, 100), step=Fraction(1, 100), why="adverts carry 12 bits of centiseconds"

@@ -658,6 +658,10 @@ class HttpReuse(Enum):
 
 class CookieMode(Enum):
     INSERT = "insert"
+    REWRITE = "rewrite"
+    """The server sets it, and we put our value in place of its own."""
+    PREFIX = "prefix"
+    """The server sets it, and our value stands before its own: `A~xyz`."""
     PASSIVE = "passive"
     """`cookie NAME` alone: match what the server sets, insert nothing."""
 
@@ -668,9 +672,21 @@ class Cookie:
     mode: CookieMode = CookieMode.PASSIVE
     indirect: bool = False
     nocache: bool = False
+    postonly: bool = False
+    """Only answers to POST set it."""
+    preserve: bool = False
+    """A cookie of that name that the server sets is left alone."""
     httponly: bool = False
     secure: bool = False
-    domain: str | None = None
+    domain: tuple[str, ...] = ()
+    maxidle: float = 0.0
+    """Whole seconds without a visit after which it no longer counts; 0 for any."""
+    maxlife: float = 0.0
+    """Whole seconds since the first visit after which it no longer counts; 0 for any."""
+    dynamic: bool = False
+    """A server's value is made of its address and of `dynamic_cookie_key`."""
+    attr: tuple[str, ...] = ()
+    """More attributes of what we set."""
 
 
 @attrs.frozen
@@ -747,6 +763,8 @@ class Server:
     """Seconds that an idle connection is kept."""
     max_reuse: int | None = None
     """Requests after its first that one connection serves; None for any number."""
+    non_stick: bool = False
+    """Stick rules do not remember that it served."""
     send_proxy: ProxyVersion | None = None
     """Begin each connection with a PROXY header that names the client."""
     proxy_v2_options: tuple[str, ...] = ()
@@ -859,7 +877,17 @@ class Backend:
     http_response: tuple[str, ...] = ()
     use_server: tuple[UseServer, ...] = ()
     stick_table: StickTable | None = None
+    stick: tuple[str, ...] = ()
+    """Who belongs to which server by a stick table, in HAProxy's words: `on src`."""
     cookie: Cookie | None = None
+    dynamic_cookie_key: str | None = None
+    """The secret of dynamic cookies; the same on both nodes."""
+    persist: bool = False
+    """Who belongs to a server that is DOWN is sent there all the same."""
+    force_persist: tuple[str, ...] = ()
+    """Conditions under which that is so."""
+    ignore_persist: tuple[str, ...] = ()
+    """Conditions under which cookies do not count; those of `force_persist` come first."""
 
 
 @attrs.frozen
@@ -885,11 +913,22 @@ class NodeConfig:
         )
 
     def all_stick_tables(self) -> dict[str, StickTable]:
-        """Every table by the name that rules call it: its own, or its frontend's or backend's."""
+        """Every table by the name that rules call it: its own, or its frontend's or backend's.
+
+        Those that stick rules use store the server, whether that is written or not.
+        """
         found = dict(self.stick_tables)
         places: Mapping[str, Frontend | Backend]
         for places in (self.frontends, self.backends):
             for name, place in places.items():
                 if place.stick_table is not None:
                     found[name] = place.stick_table
+        for backend in self.backends.values():
+            for rule in backend.stick:
+                words = rule.split()
+                at = words.index("table") + 1 if "table" in words else len(words)
+                name = words[at] if at < len(words) else backend.name
+                table = found.get(name)
+                if table is not None and "server_id" not in table.store:
+                    found[name] = attrs.evolve(table, store=(*table.store, "server_id"))
         return found

@@ -116,7 +116,12 @@ def backend(name: str, written: BackendTable, defaults: DefaultsTable) -> Backen
         http_response=table.http_response,
         use_server=table.use_server,
         stick_table=table.stick_table,
+        stick=table.stick,
         cookie=table.cookie or None,
+        dynamic_cookie_key=table.dynamic_cookie_key,
+        persist=bool(table.persist),
+        force_persist=table.force_persist,
+        ignore_persist=table.ignore_persist,
     )
 
 
@@ -148,6 +153,7 @@ def _server(
         pool_max_conn=written.pool_max_conn,
         pool_purge_delay=written.pool_purge_delay,
         max_reuse=written.max_reuse,
+        non_stick=written.non_stick,
         send_proxy=written.send_proxy or None,
         proxy_v2_options=written.proxy_v2_options,
         source=written.source or source,

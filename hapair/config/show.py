@@ -40,7 +40,8 @@ _SERVER_TIMEOUTS = ("connect", "server", "check", "queue", "tunnel", "server_fin
 _DURATIONS = frozenset(
     "hard_stop_after guard_timeout advert_interval startup_delay preempt_delay garp_delay garp_refresh "
     "garp_lower_prio_delay garp_interval gna_interval slowstart pool_purge_delay tcp_request_inspect_delay "
-    "expire inter fastinter downinter delay_before_retry warmup notify_timeout timeout interval".split()
+    "expire inter fastinter downinter delay_before_retry warmup notify_timeout timeout interval "
+    "maxidle maxlife".split()
 )
 """Fields that are seconds, beside the timeouts."""
 

@@ -150,9 +150,15 @@ _cookie_table = table(
     mode=fields.member(CookieMode),
     indirect=fields.boolean,
     nocache=fields.boolean,
+    postonly=fields.boolean,
+    preserve=fields.boolean,
     httponly=fields.boolean,
     secure=fields.boolean,
-    domain=fields.domain,
+    domain=one_or_more(fields.domain),
+    maxidle=fields.whole_seconds,
+    maxlife=fields.whole_seconds,
+    dynamic=fields.boolean,
+    attr=one_or_more(fields.matching(r"[ -:<-~]+", "an attribute: without control characters and ;", 256)),
 )
 
 
@@ -410,6 +416,7 @@ server = table(
     pool_max_conn=fields.natural,
     pool_purge_delay=fields.delay,
     max_reuse=fields.natural,
+    non_stick=fields.boolean,
     send_proxy=switch(fields.member(ProxyVersion), lambda: ProxyVersion.V1),
     proxy_v2_options=one_or_more(fields.choice("crc32c", "authority", "unique-id")),
     source=sources.source,
@@ -491,6 +498,11 @@ backend = table(
     http_request=one_or_more(string),
     http_response=one_or_more(string),
     stick_table=stick_table,
+    stick=one_or_more(string),
+    dynamic_cookie_key=string,
+    persist=fields.boolean,
+    force_persist=one_or_more(string),
+    ignore_persist=one_or_more(string),
     use_server=array(table(UseServer, rename={"condition": "if"}, server=string, condition=string)),
     cookie=_cookie,
 )
@@ -530,4 +542,6 @@ defaults = table(
     forwarded=_forwarded,
     httpchk=_httpchk,
     cookie=_cookie,
+    dynamic_cookie_key=string,
+    persist=fields.boolean,
 )

@@ -110,6 +110,7 @@ class ServerTable:
     pool_max_conn: int = 64
     pool_purge_delay: float = 5.0
     max_reuse: int | None = None
+    non_stick: bool = False
     send_proxy: ProxyVersion | Off = False
     proxy_v2_options: tuple[str, ...] = ()
     source: Source | None = None
@@ -234,6 +235,11 @@ class BackendTable:
     http_response: tuple[str, ...] = ()
     use_server: tuple[UseServer, ...] = ()
     stick_table: StickTable | None = None
+    stick: tuple[str, ...] = ()
+    dynamic_cookie_key: str | None = None
+    persist: bool | None = None
+    force_persist: tuple[str, ...] = ()
+    ignore_persist: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -273,3 +279,5 @@ class DefaultsTable:
     forwarded: tuple[Forwarded, ...] | Off | None = None
     httpchk: HttpCheck | Off | None = None
     cookie: Cookie | Off | None = None
+    dynamic_cookie_key: str | None = None
+    persist: bool | None = None

@@ -51,12 +51,14 @@ def set_cookie_line(cookie: Cookie, value: bytes | None) -> bytes:
         line = b"set-cookie: %b=; Expires=Thu, 01-Jan-1970 00:00:01 GMT; path=/" % name
     else:
         line = b"set-cookie: %b=%b; path=/" % (name, value)
-    if cookie.domain is not None:
-        line += b"; domain=" + cookie.domain.encode()
+    for domain in cookie.domain:
+        line += b"; domain=" + domain.encode()
     if cookie.httponly:
         line += b"; HttpOnly"
     if cookie.secure:
         line += b"; Secure"
+    for attribute in cookie.attr:
+        line += b"; " + attribute.encode()
     return line
 
 

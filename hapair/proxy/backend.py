@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from hapair.balance.balancer import SCALE
 from hapair.balance.base import make
 from hapair.config.model import HttpReuse, Mode
+from hapair.proxy.persistence import Persistence, dynamic_value
 from hapair.proxy.queue import Queue
 from hapair.proxy.ruled import BackendRules
 from hapair.proxy.server import Server
@@ -79,7 +80,17 @@ class Backend:
             Server(self, i, server, addresses[server.name]) for i, server in enumerate(config.servers)
         ]
         self.by_name = {server.name: server for server in self.servers}
-        self.by_cookie = {s.cookie: s for s in reversed(self.servers) if s.cookie is not None}
+        self.by_number = {server.number: server for server in reversed(self.servers)}
+        if config.cookie is not None and config.cookie.dynamic and config.dynamic_cookie_key is not None:
+            for server in self.servers:
+                if server.cookie is None:
+                    server.cookie = dynamic_value(config.dynamic_cookie_key, server.address)
+        self.persistence = (
+            Persistence(config.cookie, self.servers, persist=config.persist)
+            if config.cookie is not None
+            else None
+        )
+        self.redispatches = config.redispatch != 0
         self.queue = Queue()
         self.queued = 0
         """Sessions waiting here and at the servers."""
@@ -137,19 +148,24 @@ class Backend:
 
     # -- who serves -----------------------------------------------------------------
 
-    def place(self, session: Waiter, wanted: Server | None, avoid: Server | None = None) -> Server | None:
+    def place(
+        self, session: Waiter, wanted: Server | None, avoid: Server | None = None, *, force: bool = False
+    ) -> Server | None:
         """Give `session` a server with a free slot, taken; or None.
 
         None with `session.waiting_in` set means that it waits for its turn (it
         will be in `woken`); without, that nobody can serve it.
-        `wanted` is the server its cookie names, `avoid` the one that just failed.
+        `wanted` is the server that it belongs to, `avoid` the one that just failed;
+        `force`: it gets that one even if it is down.
         Some algorithms insist on a server that is full: then it waits for that one.
         """
-        if wanted is not None and wanted.usable:
+        if wanted is not None and (wanted.usable or force):
             if not wanted.queue.count and not wanted.full():
                 return self._take(wanted)
             if wanted.queue.count < wanted.maxqueue:
                 return self._wait_for(wanted, session)
+            if not self.redispatches:
+                return None
         balance = self._balance
         if not self.queue.count or not balance.defers:
             index = balance.pick(
@@ -210,7 +226,7 @@ class Backend:
             server.tally.note(server.entry, server.current)
         if self._counts:
             self._tell(server)
-        if self.queued and server.usable:
+        if self.queued and (server.usable or server.queue.count):
             self._serve_queues(server)
 
     def _serve_queues(self, server: Server) -> None:

@@ -78,8 +78,10 @@ class Exchange(Session):
         self._response_chunks: ChunkedBody | None = None
         self._dechunk = False
         self._status = -1
-        self._cookie_in = "-"
-        self._cookie_out = "-"
+        self.cookie_in = "-"
+        self.cookie_out = "-"
+        self.cookie_first = self.cookie_last = 0
+        """Unix time of the client's first visit and of its last, as its cookie says; 0 for unknown."""
         self._begun_at = inf
         self._head_at = inf
         self._answered_at = inf
@@ -106,8 +108,11 @@ class Exchange(Session):
         self.received = 0
         self._head = self._server_rest = self._kept = b""
         self.may_retry = True
-        self._wanted = None
-        self._cookie_in = self._cookie_out = "-"
+        self.wanted = None
+        self.forces_persistence = self.ignores_persistence = False
+        self.noted = None
+        self.cookie_first = self.cookie_last = 0
+        self.cookie_in = self.cookie_out = "-"
         self._tarpitted = None
         self._unlogged = False
         if self.about is not None:
@@ -337,7 +342,7 @@ class Exchange(Session):
             )
             line = (
                 f"{self.source}:{self.port} [{frontend.dates.stamp(begun)}] {self._log_names()} "
-                f"{times} {self._status} {self.sent} - - {flags}{self._cookie_in}{self._cookie_out} "
+                f"{times} {self._status} {self.sent} - - {flags}{self.cookie_in}{self.cookie_out} "
                 f'{self._log_load()} "{text}"'
             )
         frontend.log(_INFO if level is None else level, line.encode("latin-1", "replace"))

@@ -115,7 +115,7 @@ class Record:
     @property
     def cookie_flags(self) -> bytes:
         session = self._session
-        flags: str = getattr(session, "_cookie_in", "-") + getattr(session, "_cookie_out", "-")
+        flags: str = getattr(session, "cookie_in", "-") + getattr(session, "cookie_out", "-")
         return flags.encode()
 
     # -- where it went ------------------------------------------------------------------

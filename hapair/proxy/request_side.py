@@ -16,7 +16,6 @@ from hapair.http1.memo import parse_request
 from hapair.proxy.about import About
 from hapair.proxy.backend import ANY
 from hapair.proxy.exchange import BODY, BODY_GRACE, COMPLETE, HEAD, IDLE, Exchange
-from hapair.proxy.persistence import wanted_server
 from hapair.proxy.session import AGAIN, CONNECTING, QUEUED, RECEIVED, RETRYING, TUNNEL, WAITING
 from hapair.rules.verdicts import Allow, Answer, Reject, Tarpit, WaitForBody
 
@@ -222,6 +221,12 @@ class RequestSide(Exchange):
         key = backend.rules.key
         if key is not None:
             self.balance_key = key(request)
+        if backend.rules.persistence:
+            self._persists(request)
+        if backend.rules.use_server:
+            self.wanted = self._ruled_server(backend)
+        if backend.persistence is not None:
+            backend.persistence.read(self, request, int(now + frontend.dates.offset))
         head = self._server_head(request, backend)
         if request.length == 0:
             self._head = head
@@ -232,16 +237,17 @@ class RequestSide(Exchange):
             if (frontend.buffers or backend.buffers) and len(self.to_server) < BUFFER:
                 self._await_body()
                 return
-        if backend.rules.use_server and (self._wanted is None or not self._wanted.usable):
-            self._wanted = self._ruled_server(backend)
-        self._place(now, self._wanted)
+        if backend.rules.sticks:
+            self._stick(request, now)
+        self._place(now, self.wanted)
 
     def _ruled_server(self, backend: Backend) -> Server | None:
-        """The first `use_server` whose condition holds, if that server may serve."""
+        """The server of the first `use_server` whose condition holds and which may serve."""
         for test, name in backend.rules.use_server:
             if test is None or test(self.request):
                 server = backend.by_name[name]
-                return server if server.usable else None
+                if server.usable or self.forces_persistence or backend.config.persist:
+                    return server
         return None
 
     def _await_body(self) -> None:
@@ -252,8 +258,6 @@ class RequestSide(Exchange):
             self._send_own(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _server_head(self, request: Request, backend: Backend) -> bytes:
-        if backend.config.cookie is not None:
-            self._cookie_in, self._wanted = wanted_server(request, backend)
         lines = request.lines
         marks = self.frontend.marks(backend)
         if marks is not None:
@@ -301,7 +305,10 @@ class RequestSide(Exchange):
         if self._waits_for_body:
             if self.reading == COMPLETE or len(self.to_server) >= BUFFER:
                 self._waits_for_body = False
-                self._place(now, self._wanted)
+                assert self.backend is not None
+                if self.backend.rules.sticks:
+                    self._stick(self.request, now)
+                self._place(now, self.wanted)
         elif self.stage >= WAITING:
             self._expect_progress(now)
             if self.stage == RECEIVED and self.reading == COMPLETE:

@@ -11,7 +11,6 @@ from hapair.http1.head import MAX_HEAD, Response
 from hapair.http1.memo import parse_response
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.exchange import COMPLETE
-from hapair.proxy.persistence import mark_response
 from hapair.proxy.request_side import BUFFER, RequestSide
 from hapair.proxy.session import AGAIN, DROP, LINGER, RECEIVED, RECEIVING, RESET, SHUT_SERVER, TUNNEL, WAITING
 from hapair.rules.verdicts import Answer, Reject
@@ -126,6 +125,8 @@ class ResponseSide(RequestSide):
             about.response = response
             self.told_at = now
             about.capture_response()
+            if self.noted is not None:
+                self._remember(request, now)
             if self._answered_by_rule(now):
                 return
         self._answer_begun = True
@@ -154,12 +155,8 @@ class ResponseSide(RequestSide):
         if self._dechunk:
             self.keep = False
             lines[:] = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]
-        if backend.config.cookie is not None:
-            assert self.server is not None
-            if self._cookie_in == "V" and self.server is not self._wanted:
-                self._cookie_in = "D"
-            self._cookie_out = mark_response(response, backend, self.server, self._wanted, self._cookie_in)
-            lines = response.lines
+        if backend.persistence is not None:
+            backend.persistence.mark(self, response, int(now + frontend.dates.offset))
         if about is not None and frontend.rules.after_response:
             self._apply(frontend.rules.after_response)
         if not self.keep:

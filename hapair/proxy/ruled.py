@@ -13,6 +13,7 @@ from hapair.rules.fetch import END, REQUEST
 from hapair.rules.lexer import RuleError
 from hapair.rules.log_formats import compile_format, compile_unique_id
 from hapair.rules.pattern_files import Files
+from hapair.rules.stick_rules import compile_stick
 from hapair.rules.template import Template, compile_log_format, compile_template
 from hapair.tables.directory import Directory, make_tables
 
@@ -100,10 +101,23 @@ class BackendRules:
             )
             for use in config.use_server
         ]
+        self.persistence: list[tuple[Test, bool]] = [
+            *((compile_condition(one, acls, setting), True) for one in config.force_persist),
+            *((compile_condition(one, acls, setting), False) for one in config.ignore_persist),
+        ]
+        """Conditions, and whether persistence is then forced; else cookies do not count."""
+        self.stick, self.store_response = compile_stick(config.stick, acls, setting)
+        """Who belongs where by a stick table, and what is stored by what a server says."""
+        self.sticks = bool(self.stick or self.store_response)
         self.key = compile_key(config, setting)
         """The hash that a request is placed by; None where the balancing has no use for it."""
         self.asks = bool(
-            config.http_request or config.http_response or config.use_server or config.balance.expression
+            config.http_request
+            or config.http_response
+            or config.use_server
+            or config.balance.expression
+            or config.stick
+            or self.persistence
         )
 
 
@@ -130,6 +144,12 @@ def table_mistakes(config: model.NodeConfig) -> Iterator[tuple[tuple[str | int, 
                 if use.condition is not None:
                     condition = partial(compile_condition, use.condition, names, setting)
                     checks.append(((*here, key, i, "if"), condition))
+        for i, text in enumerate(getattr(place, "stick", ())):
+            asked = Setting(setting.files, REQUEST)
+            checks.append(((*here, "stick", i), partial(compile_stick, [text], names, asked)))
+        for key in ("force_persist", "ignore_persist"):
+            for i, text in enumerate(getattr(place, key, ())):
+                checks.append(((*here, key, i), partial(compile_condition, text, names, setting)))
         for key in ("log_format", "unique_id_format"):
             written = getattr(place, key, None)
             if isinstance(written, str):

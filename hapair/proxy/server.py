@@ -49,6 +49,8 @@ class Server:
         "maxqueue",
         "minconn",
         "name",
+        "non_stick",
+        "number",
         "observe",
         "origin",
         "pool_max_conn",
@@ -76,6 +78,9 @@ class Server:
         self.backend = backend
         self.index = index
         self.name = config.name
+        self.number = config.id
+        self.non_stick = config.non_stick
+        """Stick rules do not remember that it served."""
         self.host = config.host
         self.port = config.port
         self.address = address

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hapair.proxy.frontend import Frontend
     from hapair.proxy.queue import Queue
     from hapair.proxy.server import Server
+    from hapair.rules.facts import Facts
+    from hapair.tables.table import Key, Table
     from hapair.tables.tracks import Tracks
 
 # Orders to the endpoint.
@@ -75,6 +77,14 @@ EXHAUSTED_DELAY: Final = 0.05
 """Seconds before a connection is tried for which there was no descriptor."""
 
 
+_NOTES: Final = 8
+"""Stick rules that store for one request, as in HAProxy."""
+
+
+def _has(noted: list[tuple[Table, Key]], table: Table) -> bool:
+    return any(other is table for other, _ in noted)
+
+
 class Session:
     """Base of the HTTP and TCP machines."""
 
@@ -103,8 +113,14 @@ class Session:
         self.backend: Backend | None = None
         self.server: Server | None = None
         self.stage = NONE
-        self._wanted: Server | None = None
-        """The server that the client's cookie names."""
+        self.wanted: Server | None = None
+        """The server that the client belongs to: by a rule, its cookie or a stick table."""
+        self.forces_persistence = False
+        """It goes there even if that is down."""
+        self.ignores_persistence = False
+        """Cookies do not count."""
+        self.noted: list[tuple[Table, Key]] | None = None
+        """Where stick rules want to remember who will have served."""
         self.may_reuse = NO_REUSE
         self.client_ended = False
         """The client will send no more."""
@@ -162,7 +178,7 @@ class Session:
         if self.placed_at == inf:
             self.placed_at = now
         self.due = now + self.priority_offset
-        server = backend.place(self, wanted, avoid)
+        server = backend.place(self, wanted, avoid, force=self.forces_persistence or backend.config.persist)
         if server is not None:
             self._assigned(server, now)
         elif self.waiting_in is not None:
@@ -179,7 +195,67 @@ class Session:
         if server is not None:
             self._assigned(server, now)
         else:
-            self._place(now, None)
+            self._place(now, self.wanted if self.forces_persistence else None)
+
+    def _persists(self, facts: Facts) -> None:
+        """Ask whether persistence is forced or ignored."""
+        assert self.backend is not None
+        for test, forces in self.backend.rules.persistence:
+            if test(facts):
+                self.forces_persistence = forces
+                self.ignores_persistence = not forces
+                break
+
+    def _stick(self, facts: Facts, now: float) -> None:
+        """Ask the stick rules: where does the client belong, and what is to be remembered?
+
+        Of each table only the first rule that stores counts, as HAProxy has it.
+        """
+        backend, tick = self.backend, int(now * 1000)
+        assert backend is not None
+        noted: list[tuple[Table, Key]] = []
+        for rule in backend.rules.stick:
+            table = rule.table
+            if rule.stores and _has(noted, table):
+                continue
+            if rule.test is not None and not rule.test(facts):
+                continue
+            key = rule.key(facts)
+            if key is None:
+                continue
+            row = table.find(key, tick) if rule.matches else -1
+            if row >= 0:
+                if self.wanted is None:
+                    server = backend.by_number.get(table.value(row, "server_id", tick))
+                    if server is not None and (
+                        server.usable or self.forces_persistence or backend.config.persist
+                    ):
+                        self.wanted = server
+                table.touch(key, tick)
+            if rule.stores and len(noted) < _NOTES:
+                noted.append((table, key))
+        self.noted = noted
+
+    def _remember(self, facts: Facts, now: float) -> None:
+        """The server has said something: what was noted is stored."""
+        backend, server, noted = self.backend, self.server, self.noted
+        assert backend is not None
+        if server is None or noted is None:
+            return
+        self.noted = None
+        said: list[tuple[Table, Key]] = []
+        for rule in backend.rules.store_response:
+            if not _has(said, rule.table) and (rule.test is None or rule.test(facts)):
+                key = rule.key(facts)
+                if key is not None and len(noted) + len(said) < _NOTES:
+                    said.append((rule.table, key))
+        if server.non_stick:
+            return
+        tick = int(now * 1000)
+        for table, key in noted + said:
+            row = table.touch(key, tick)
+            if row >= 0:
+                table.set_value(row, "server_id", server.number)
 
     def _assigned(self, server: Server, now: float) -> None:
         self.server = server
@@ -232,14 +308,14 @@ class Session:
         backend = self.backend
         assert backend is not None
         interval = backend.config.redispatch
-        if not interval or not self.attempts:
+        if not interval or not self.attempts or (self.forces_persistence and failed is self.wanted):
             return False
         if not failed.usable:
             return True
         rotation = backend.rotation
         if len(rotation) - (failed in rotation) < 1:
             return False
-        if (failed is not self._wanted or self.redispatched) and len(rotation) > 1:
+        if (failed is not self.wanted or self.redispatched) and len(rotation) > 1:
             return True
         # Every so many tries; or so many before the last.
         each = interval if interval > 0 else backend.config.retries + 1 + interval

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hapair.proxy.about import About
 from hapair.proxy.log_line import milliseconds
 from hapair.proxy.session import CLOSE, CONNECTING, QUEUED, RESET, RETRYING, SHUT_SERVER, TUNNEL, Session
 from hapair.rules.client_hello import LONGEST, OTHER, look
@@ -75,10 +76,22 @@ class TcpSession(Session):
             self._fail(503, "SC", now)
             return
         self.backend.enter()
-        key = self.backend.rules.key
-        if key is not None:
-            self.balance_key = key(self)
-        self._place(now, None)
+        rules = self.backend.rules
+        if rules.asks and self.about is None:
+            self.about = About(self)
+        if rules.key is not None:
+            self.balance_key = rules.key(self)
+        if rules.persistence:
+            self._persists(self)
+        for test, name in rules.use_server:
+            if test is None or test(self):
+                server = self.backend.by_name[name]
+                if server.usable or self.forces_persistence or self.backend.config.persist:
+                    self.wanted = server
+                    break
+        if rules.sticks:
+            self._stick(self, now)
+        self._place(now, self.wanted)
 
     def connected(self, now: float, *, reused: bool) -> None:
         """Bytes flow."""
@@ -86,6 +99,8 @@ class TcpSession(Session):
         self.connected_at = now
         if self.server is not None:
             self.server.observed(4, True, "")
+        if self.noted is not None:
+            self._remember(self, now)
         if self.server is not None and self.server.send_proxy is not None:
             self.to_server = self._greeting(self.server) + self.to_server
         self._open_tunnel(now)

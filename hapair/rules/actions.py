@@ -19,6 +19,7 @@ from hapair.rules.fetch import CONNECTION, END, REQUEST, RESPONSE, STREAM
 from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import format_mistake
 from hapair.rules.pattern_files import Files
+from hapair.rules.stick_rules import stick_mistake
 from hapair.rules.verdicts import Act, Allow, Reject, Rule, negated
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def rule_mistake(kind: str, text: str, names: Collection[str]) -> tuple[int, str
     format_kind, _, mode = kind.partition(" ")
     if format_kind in FORMATS_UNTIL:
         return format_mistake(text, Setting(Files(), FORMATS_UNTIL[format_kind]), http=not mode)
+    if kind == "stick":
+        return stick_mistake(text, list(names), Setting(Files(), REQUEST))
     try:
         compile_rules(kind, [text], dict.fromkeys(names, _never), Setting(Files()))
     except RuleError as error:

@@ -84,7 +84,7 @@ def test_the_set_cookie_line_is_haproxys() -> None:
     plain = Cookie("SID", CookieMode.INSERT)
     assert set_cookie_line(plain, b"A") == b"set-cookie: SID=A; path=/"
     assert set_cookie_line(plain, None) == b"set-cookie: SID=; Expires=Thu, 01-Jan-1970 00:00:01 GMT; path=/"
-    guarded = Cookie("SID", CookieMode.INSERT, domain="x.y", httponly=True, secure=True)
+    guarded = Cookie("SID", CookieMode.INSERT, domain=("x.y",), httponly=True, secure=True)
     assert set_cookie_line(guarded, b"A") == b"set-cookie: SID=A; path=/; domain=x.y; HttpOnly; Secure"
 
 

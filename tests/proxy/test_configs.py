@@ -11,6 +11,7 @@ from hapair.proxy.backend import Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
 from hapair.proxy.transaction import HttpSession
+from hapair.tables.directory import Directory, make_tables
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 KEY = "X-Api-Key: key"
@@ -23,12 +24,15 @@ class Example:
         loaded = load_config(CONFIGS / f"{name}.toml", {})
         assert not loaded.warnings
         config = loaded.config
+        tables = Directory(make_tables(config.all_stick_tables(), {}))
         self.backends = {
-            one.name: Backend(one, {server.name: None for server in one.servers}, [])
+            one.name: Backend(one, {server.name: None for server in one.servers}, [], tables=tables)
             for one in config.backends.values()
         }
         log = lambda _level, _line: None  # noqa: E731
-        self.frontend = Frontend(config.frontends["main"], self.backends, Process(100), Dates(0.0), log, None)
+        self.frontend = Frontend(
+            config.frontends["main"], self.backends, Process(100), Dates(0.0), log, None, tables
+        )
 
     def ask(self, path="/", *headers, method="GET", host="www.example.org", source="192.0.2.9", body=b""):
         """(Backend that is chosen, head that its server gets), or (None, our own answer)."""
@@ -195,3 +199,16 @@ def test_an_image_that_everybody_wants_is_not_left_to_one_cache():
         example.ask("/popular.jpg")  # and none of them is over
         names.append(example.session.server.name)
     assert max(names.count(name) for name in set(names)) <= 15, "half of all: 1.5 times a third"
+
+
+def test_a_number_that_a_server_gave_out_leads_back_to_it():
+    example = Example("sticky-sessions")
+    example.ask("/api/login")
+    session = example.session
+    first = session.server.name
+    session.connected(0.0, reused=False)
+    session.server_data(b"HTTP/1.1 200 OK\r\nX-Session: 77\r\nContent-Length: 0\r\n\r\n", 0.0)
+    for _ in range(4):
+        example.ask("/api/x", "X-Session: 77")
+        assert example.session.server.name == first
+    assert {example.ask("/api/x") and example.session.server.name for _ in range(4)} == {"api1", "api2"}

@@ -6,6 +6,7 @@ import pytest
 from proxy.world import World, answer, get, servers, statuses
 
 from hapair.config.model import Cookie, CookieMode, Server
+from hapair.proxy.persistence import dynamic_value
 
 INDIRECT = Cookie("SID", CookieMode.INSERT, indirect=True, nocache=True)
 INSERT = Cookie("SID", CookieMode.INSERT)
@@ -137,3 +138,54 @@ def test_the_flags_of_a_client_whose_server_was_left_say_down() -> None:
     client.server.says(answer())
     assert "- - --DI 1/1/0/0/+1 0/0" in world.lines()[0]
     world.over()
+
+
+def test_a_full_queue_is_the_end_without_redispatch() -> None:
+    pool = tuple(
+        Server(name=n, id=i, host="h", port=1, cookie=n, maxconn=1, maxqueue=1) for i, n in enumerate("AB")
+    )
+    world = World(servers=pool, cookie=INDIRECT)
+    world.client(get("/", "Cookie: SID=A"))
+    world.client(get("/", "Cookie: SID=A"))
+    assert statuses(world.client(get("/", "Cookie: SID=A")).got) == [503]
+    world.over()
+
+
+@pytest.mark.parametrize(("mode", "given"), [(CookieMode.REWRITE, b"A"), (CookieMode.PREFIX, b"A~mine")])
+def test_a_servers_cookie_is_rewritten_or_prefixed(mode: CookieMode, given: bytes) -> None:
+    cookie = Cookie("SID", mode)
+    _, cookies, flags = exchange(cookie, None, "Set-Cookie: SID=mine; path=/x")
+    assert (cookies, flags) == ([b"Set-Cookie: SID=" + given + b"; path=/x"], "NR")
+    assert exchange(cookie, None)[1:] == ([], "NN")
+
+
+def test_a_prefix_is_taken_off_for_the_server() -> None:
+    got, cookies, flags = exchange(Cookie("SID", CookieMode.PREFIX), "A~mine")
+    assert (got, cookies, flags) == (get("/", "Cookie: a=b; SID=mine; c=d"), [], "VN")
+
+
+def test_forced_persistence_waits_for_a_dead_server_and_does_not_leave_it() -> None:
+    pool = tuple(Server(name=n, id=i, host="h", port=1, cookie=n, maxconn=1) for i, n in enumerate("AB"))
+    world = World(servers=pool, cookie=INDIRECT, redispatch=1, retries=1, force_persist=("METH_GET",))
+    world.set_up("A", up=False)
+    first = world.client(get("/", "Cookie: SID=A"))
+    waits = world.client(get("/", "Cookie: SID=A"))
+    assert first.server.server.name == "A"
+    assert waits.session.waiting_in is not None
+    first.server.says(answer())
+    assert waits.server.server.name == "A"
+    world.connects["A"] = "refused"
+    assert waits.server.server.name == "A"
+    waits.server.says(answer())
+    lost = world.client(get("/", "Cookie: SID=A"))
+    world.wait(5)
+    assert statuses(lost.got) == [503]
+    world.over()
+
+
+def test_a_dynamic_value_is_the_same_for_the_same_key_and_address() -> None:
+    place = (2, ("192.0.2.1", 80))
+    assert dynamic_value("key", place) == dynamic_value("key", place)
+    others = [("other", place), ("key", (2, ("192.0.2.2", 80))), ("key", (2, ("192.0.2.1", 81)))]
+    assert len({dynamic_value("key", place), *(dynamic_value(*one) for one in others)}) == 4
+    assert dynamic_value("key", (1, "/run/a.sock")) is None

@@ -148,7 +148,7 @@ def test_a_full_server_queue_sends_its_clients_elsewhere() -> None:
     pool = tuple(
         Server(name=n, id=i, host="h", port=1, cookie=n, maxconn=1, maxqueue=1) for i, n in enumerate("AB")
     )
-    world = World(servers=pool, cookie=Cookie("SID", CookieMode.INSERT, indirect=True))
+    world = World(servers=pool, cookie=Cookie("SID", CookieMode.INSERT, indirect=True), redispatch=-1)
     world.client(get("/", "Cookie: SID=A"))
     waits = world.client(get("/", "Cookie: SID=A"))
     other = world.client(get("/", "Cookie: SID=A"))

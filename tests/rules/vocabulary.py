@@ -52,6 +52,25 @@ Different from HAProxy: a request's samples are still there for rules about its 
 `tcp_request_content` is asked once, when the first bytes are a whole ClientHello or certainly none; bytes
 are counted in a stick table when a request, or a stream, is over; each of several workers has stick
 tables of its own.
+
+## Who belongs where
+
+```toml
+[backend.shop]
+stick_table = { type = "string", size = "100k", expire = "30m" }
+stick = ["match req.cook(sid)", "store-response res.cook(sid)", "on src table addresses if no_cookie"]
+force_persist = ["{ src 192.0.2.0/28 }"]
+ignore_persist = ["{ path_end .css .js }"]
+```
+
+A request's server is, in this order, that of `use_server`, the one that its `cookie` names, the one that a
+stick rule finds in a table, and else what the balancing chooses; the first three count only while that
+server may serve (`force_persist` and `persist` let it be DOWN). `stick` takes `on` (match and store),
+`match`, `store-request` and `store-response`, each with a sample, `table NAME` for another than the backend's
+own, and a condition. Of each table only the first rule that stores counts. A server is stored by its `id`: so
+write ids down, equal on both nodes. Of `force_persist` and `ignore_persist` the first condition that holds
+counts; the latter only lets cookies be ignored. With `redispatch` a client whose server cannot be reached
+goes elsewhere, and gets a new cookie there; with `force_persist` it does not.
 """
 
 
