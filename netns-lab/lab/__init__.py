@@ -11,6 +11,7 @@
     probers      who is asked what: requests, VIP holders, ARP
     faults       what we do to a node, and how it is undone
     disturbances what happens and is over by itself: on the wire, to addresses, links, processes, servers
+    floods       twenty sources ask one node, and one of them is honest
     forgery      adverts of strangers
     verdicts     gap, two holders, takeover: pure arithmetic over what was recorded
     scenario     start a pair, break it, measure, hand back
