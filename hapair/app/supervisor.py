@@ -17,6 +17,7 @@ import trio
 
 from hapair.app import reload
 from hapair.app.check import load_text_config
+from hapair.app.ending import LAST, end_in_time, end_within, ended
 from hapair.app.limits import calm_garbage_collection, collect_garbage_of_reload
 from hapair.app.privileges import confine
 from hapair.app.signals import RELOAD, STOP, ServiceManager
@@ -53,6 +54,8 @@ class ConfigFile:
 async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> None:
     """Run a node that was started until a signal stops it; whatever ends it, everybody is told first.
 
+    The process then has `ending.LAST` seconds: call `ending.ended` when it lives on.
+
     Raises:
         StartError: something cannot be acquired; nothing was announced.
     """
@@ -61,8 +64,10 @@ async def supervise(node: Node, file: ConfigFile, environ: Mapping[str, str]) ->
         try:
             await _serve(node, file, environ)
         finally:
+            end_within(FINISH_TIMEOUT + LAST)
             with trio.move_on_after(FINISH_TIMEOUT, shield=True):
                 await node.notifications.finish()
+            end_within(LAST)
             telling.cancel_scope.cancel()
 
 
@@ -71,6 +76,7 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
     with trio.open_signal_receiver(*STOP, RELOAD) as signals:
         try:
             async with trio.open_nursery() as serving:
+                serving.start_soon(end_in_time)
                 await serving.start(node.routers.run, node.config)
                 await serving.start(node.plane.run)
                 await serving.start(node.health.run)
@@ -80,6 +86,7 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                 calm_garbage_collection()
                 confine(node.config.node.chroot)
                 async with trio.open_nursery() as attracting:
+                    attracting.start_soon(end_in_time)
                     await attracting.start(node.routers.attract, node.config)
                     serving.start_soon(manager.watchdog)
                     manager.ready("serving")
@@ -96,6 +103,7 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                     node.plane.part_with_clients()
                     patient = await _unless_hurried(signals, _hand_over, node)
                     attracting.cancel_scope.cancel()  # the VIPs are gone now
+                ended()
                 node.plane.stop_accepting()
                 if patient:
                     await _unless_hurried(signals, _drain, node)

@@ -10,6 +10,7 @@ import trio
 
 from hapair.api.service import api_sockets
 from hapair.app.check import load_config
+from hapair.app.ending import ended
 from hapair.app.logging_bridge import logging_to
 from hapair.app.pidfile import pidfile
 from hapair.app.privileges import become
@@ -52,6 +53,8 @@ def run(path: Path) -> int:
         code = 1
     except* KeyboardInterrupt:
         code = 130
+    finally:
+        ended()
     return code
 
 

@@ -6,12 +6,16 @@
     topology     the switch, the links, the addresses; `open_lab`
     nodes        a load balancer: hapair, or keepalived with HAProxy
     backends     the HTTP servers behind it (a program of its own)
+    hostile_backend  one whose checks pass, and that resets everything else (a program of its own)
     bodies       bodies whose checksum is known without reading them
     probe        a fresh connection every 2 ms (a program of its own)
     probers      who is asked what: requests, VIP holders, ARP
     faults       what we do to a node, and how it is undone
     disturbances what happens and is over by itself: on the wire, to addresses, links, processes, servers
     floods       twenty sources ask one node, and one of them is honest
+    sequences    disturbances one upon the other, by a seed
+    cgroups      the kernel's freezer
+    audit        what a pair at peace must look like
     forgery      adverts of strangers
     verdicts     gap, two holders, takeover: pure arithmetic over what was recorded
     scenario     start a pair, break it, measure, hand back

@@ -1,8 +1,8 @@
 """A small real HTTP/1.1 server that says who it is.  Run as a program.
 
-    python -m lab.backends NAME ADDRESS PORT        (0: any; it says which)
+    python -m lab.backends NAME ADDRESS PORT [LATE]     (port 0: any; it says which)
 
-    GET /                 200, NAME and a newline
+    GET /                 200, NAME and a newline; after LATE seconds
     GET /health           200, ok
     GET /slow?ms=500      200 after that time
     GET /bytes?n=1000     200, the body of lab.bodies of that length, CRC-32 in X-Body-Crc32
@@ -71,9 +71,9 @@ class Connection:
         return None
 
     def answer_now(self) -> None:
-        """The wait of /slow is over."""
+        """The wait of /slow, or of a late server, is over."""
         self._waiting = False
-        self._answer(200, b"slow\n")
+        self._answer(200, b"slow\n" if self._head[1] == b"/slow" else self._server.name + b"\n")
         self._turn()
 
     def _turn(self) -> None:
@@ -148,6 +148,9 @@ class Connection:
             self._out = _chunks(argument) if method != b"HEAD" else iter(())
         elif path == b"/health":
             self._answer(200, b"ok\n")
+        elif self._server.late:
+            self._waiting = True
+            self._server.later(self._server.late, self)
         else:
             self._answer(200, self._server.name + b"\n")
 
@@ -240,8 +243,9 @@ def _chunks(length: int) -> Iterator[memoryview]:
 
 
 class Server:
-    def __init__(self, name: str, address: str, port: int) -> None:
+    def __init__(self, name: str, address: str, port: int, late: float = 0.0) -> None:
         self.name = name.encode()
+        self.late = late
         self.epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._due: list[tuple[float, int, Connection]] = []
@@ -285,6 +289,6 @@ class Server:
 
 
 if __name__ == "__main__":
-    server = Server(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    server = Server(sys.argv[1], sys.argv[2], int(sys.argv[3]), *map(float, sys.argv[4:]))
     print(f"ready on port {server.port}", flush=True)
     server.serve()

@@ -2,7 +2,7 @@
 
     init.py CONTROL_FD [DIRECTORY_TO_REMOVE_AT_THE_END]
 
-A machine is a network namespace and a PID namespace.  The kernel kills
+A machine is a network, a PID and a mount namespace (files are everybody's).  The kernel kills
 everything in a PID namespace when its PID 1 ends, and ours ends when the lab's end of
 the control socket is closed, that is, also when the lab is killed with SIGKILL:
 daemons that fork, call setsid or hide are no exception.
@@ -27,6 +27,8 @@ import socket
 import sys
 from typing import Any
 
+CLONE_NEWNS = 0x00020000
+MS_REC, MS_SLAVE = 0x4000, 0x80000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 LONGEST = 1 << 17
@@ -35,8 +37,11 @@ LONGEST = 1 << 17
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET | CLONE_NEWPID) != 0:
+    if libc.unshare(CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS) != 0:
         sys.exit(f"cannot create a machine: {os.strerror(ctypes.get_errno())}")
+    # What is mounted in here concerns nobody else, and goes when we do.
+    if libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None) != 0:
+        sys.exit(f"cannot have mounts of its own: {os.strerror(ctypes.get_errno())}")
     pid = os.fork()  # unshare(CLONE_NEWPID) concerns our children: the first is PID 1
     if pid == 0:
         Init(control).serve()

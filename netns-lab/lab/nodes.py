@@ -132,6 +132,13 @@ class HapairNode(_Programs):
     """One `hapair run`."""
 
     workers = 0
+    more = ""
+    """Lines of [node] that the next start is told besides."""
+
+    @property
+    def socket(self) -> Path:
+        """Where it is asked how it is."""
+        return self._scratch / f"{self.settings.name}.sock"
 
     def worker_pids(self) -> list[int]:
         """Its processes that serve, also when its control process is dead; pids as we see them."""
@@ -152,7 +159,9 @@ class HapairNode(_Programs):
             super().kill_proxy()
 
     async def _start(self) -> None:
-        path = self._write(f"{self.settings.name}.toml", hapair_toml(self.settings, self.workers))
+        path = self._write(
+            f"{self.settings.name}.toml", hapair_toml(self.settings, self.workers, self.more, self.socket)
+        )
         process = await self.machine.spawn(
             [sys.executable, "-m", "hapair", "run", path],
             name="hapair",
@@ -208,7 +217,7 @@ def port_80(address: IPAddress) -> str:
     return f"{address}:80" if address.version == 4 else f"[{address}]:80"
 
 
-def hapair_toml(settings: Settings, workers: int = 0) -> str:
+def hapair_toml(settings: Settings, workers: int = 0, more: str = "", api: Path | None = None) -> str:
     servers = "\n".join(
         f'server.{name} = {{ address = "{port_80(address)}", '
         'check = { inter = "500ms", rise = 2, fall = 2 } }'
@@ -220,7 +229,8 @@ name = "{settings.name}"
 log = {{ target = "stdout", level = "info" }}
 maxconn = 4000
 workers = {workers}
-
+{more}
+{"" if api is None else f'[api]{chr(10)}socket = "{api}"{chr(10)}'}
 [vrrp.web]
 interface = "{INTERFACE}"
 virtual_router_id = {settings.virtual_router_id}

@@ -224,9 +224,9 @@ class Pair:
         )
 
 
-async def start_backend(lab: Lab, name: str) -> None:
-    """A lab.backends on port 80 of one backend machine."""
-    words = [sys.executable, "-m", "lab.backends", name, str(lab.topology[name].address), "80"]
+async def start_backend(lab: Lab, name: str, late: float = 0.0) -> None:
+    """A lab.backends on port 80 of one backend machine; `late` is how many seconds its answers take."""
+    words = [sys.executable, "-m", "lab.backends", name, str(lab.topology[name].address), "80", str(late)]
     process = await lab[name].spawn(words, name="backend", env=LIBRARY)
     await process.wait_line("ready")
 

@@ -10,7 +10,7 @@ from random import Random
 import attrs
 import trio
 
-from lab.disturbances import PLACES, PROCESSES, SERVERS, WIRE, Disturbance
+from lab.disturbances import ALL, Disturbance
 from lab.scenario import Pair
 
 SHORTEST, LONGEST = 3, 5
@@ -48,8 +48,8 @@ class Sequence:
 
 
 def sequence(seed: int) -> Sequence:
-    """The same for the same seed, as long as the disturbances are the same."""
+    """The same for the same seed, as long as what can happen here is the same."""
     chance = Random(seed)
-    possible = [one for one in (*WIRE, *PLACES, *PROCESSES, *SERVERS) if one.anytime]
+    possible = [one for one in ALL if one.anytime and not one.why_not()]
     parts = tuple(chance.sample(possible, chance.randint(SHORTEST, LONGEST)))
     return Sequence(seed, parts, tuple(chance.uniform(0.0, LONGEST_PAUSE) for _ in parts))

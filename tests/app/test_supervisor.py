@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from hapair.app import supervisor
+from hapair.app.ending import ended
 from hapair.config.model import Node, NodeConfig, VrrpInstance
 from hapair.errors import KernelError
 from hapair.notify.service import FINISH_TIMEOUT, Notifications
@@ -16,6 +17,12 @@ from hapair.vrrp.status import RouterState
 
 WEB = VrrpInstance("web", "eth0", 51, (), notify_stop=("/stop",))
 STOPPED = Transition("web", RouterState.MASTER, RouterState.INITIALIZE, "stopped", 100, 100)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_ended():
+    yield
+    ended()
 
 
 class Scripts:
