@@ -148,7 +148,7 @@ class RoundRobin(Balancer):
             if position > self._now and self._fresh:
                 index = -1
         if index >= 0:
-            del current[0]
+            current.pop(0)
         elif self._fresh:
             index = self._fresh.pop(0) & _INDEX
             position = self._now
@@ -182,11 +182,17 @@ class RoundRobin(Balancer):
         lightness = (HEAVIEST + self._remainder[index] - self._weights[index]) // SCALE
         key = position * _KEY + (lightness << _INDEX_BITS)
         current = self._current
-        current.insert(bisect(current, key | _INDEX), key | index)
+        if not current or current[-1] <= key | _INDEX:
+            current.append(key | index)
+        else:
+            current.insert(bisect(current, key | _INDEX), key | index)
 
     def _insert_by_weight(self, tree: list[int], index: int) -> None:
         key = (HEAVIEST - self._weights[index]) << _INDEX_BITS
-        tree.insert(bisect(tree, key | _INDEX), key | index)
+        if not tree or tree[-1] <= key | _INDEX:
+            tree.append(key | index)
+        else:
+            tree.insert(bisect(tree, key | _INDEX), key | index)
 
     def _remove(self, index: int) -> list[int]:
         """Take a server out of the queue in which it waits, and return that queue."""

@@ -39,7 +39,7 @@ RECONNECT: Final = 1.0
 """Seconds between attempts to find a syslog socket that is gone."""
 
 _FULL: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
-_CONTROLS: Final = bytes(range(32)) + b"\x7f"
+_WITHOUT_CONTROLS: Final = bytes(32 if b < 32 or b == 127 else b for b in range(256))
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -81,6 +81,8 @@ class LogSink:
         self._targets: list[Target] = [_open(log, clock, max_waiting, user) for log in chosen]
         self._samples = [Sample(log.sample) if log.sample is not None else None for log in chosen]
         self._longest = [log.len for log in chosen]
+        self._second = -1
+        """The Unix time of the lines since the last flush; -1 before the first of them."""
 
     def write(self, severity: int, line: bytes) -> None:
         """Take one line of a syslog severity (0..7); it is sent by the next `flush`.
@@ -89,10 +91,20 @@ class LogSink:
         """
         if len(line) > MAX_LINE:
             line = line[:MAX_LINE]
-        if len(line.translate(None, _CONTROLS)) != len(line):
+        if line.translate(_WITHOUT_CONTROLS) != line:
             line = _CONTROL.sub(_escaped, line)
-        now = int(self._clock())
-        for place, target in enumerate(self._targets):
+        self.write_clean(severity, line)
+
+    def write_clean(self, severity: int, line: bytes) -> None:
+        """The same for a line of which its author knows that there are none in it."""
+        if len(line) > MAX_LINE:
+            line = line[:MAX_LINE]
+        now = self._second
+        if now < 0:
+            now = self._second = int(self._clock())
+        targets = self._targets
+        for place in range(len(targets)):
+            target = targets[place]
             if severity <= target.level:
                 sample = self._samples[place]
                 if sample is None or sample.picks():
@@ -101,6 +113,7 @@ class LogSink:
 
     def flush(self) -> None:
         """Send what was written since the last time, as far as it is taken."""
+        self._second = -1
         for target in self._targets:
             if target.unsent:
                 target.flush()

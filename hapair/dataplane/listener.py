@@ -265,7 +265,7 @@ class Listener:
         frontend.refused(why.partition(":")[0])
         if frontend.log_format is None or (frontend.config.dontlognull and not heard):
             return
-        stamp = frontend.dates.stamp(arrival.accepted_at)
+        stamp = frontend.dates.stamp(arrival.accepted_at).decode()
         line = (
             f"{arrival.source.host}:{arrival.source.port} [{stamp}] {frontend.name}/{self.bind.text}: {why}"
         )

@@ -113,7 +113,7 @@ class DataPlane:
         self.entries: Entries = {}
         """Who has which entry in that, as of the next `commit`."""
         self._asking = Timer(self)
-        self.process.faults.log = self._log
+        self.process.faults.log = sink.write
         self.reactor = Reactor(self._bug)
         self.dates = Dates(time.time() - time.monotonic())
         self.config: model.NodeConfig | None = None
@@ -206,7 +206,10 @@ class DataPlane:
 
     def _compile(self, frontend: model.Frontend, tables: Directory) -> Frontend:
         responder = self._responder(frontend) if frontend.stats is not None else None
-        return Frontend(frontend, self.backends, self.process, self.dates, self._log, responder, tables)
+        sink = self._sink
+        return Frontend(
+            frontend, self.backends, self.process, self.dates, sink.write, responder, tables, sink.write_clean
+        )
 
     def commit(self, prepared: Prepared, gated: Iterable[IPAddress]) -> None:
         """Switch over.  Unchanged listeners, sessions and servers do not notice."""
@@ -613,9 +616,6 @@ class DataPlane:
         self._sink.flush()
 
     # -- inside ----------------------------------------------------------------------------------------
-
-    def _log(self, severity: int, line: bytes) -> None:
-        self._sink.write(severity, line)
 
     def _serve_woken(self, now: float) -> None:
         """Sessions whose turn in a queue has come; servers that traffic speaks ill of."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from hapair.errors import BadMessage
 from hapair.http1 import head
-from hapair.http1.head import LENIENT_TARGET, MAX_HEAD, METHODS, Request, Response
+from hapair.http1.caching import caching
+from hapair.http1.head import MAX_HEAD, METHODS, Request, Response
+from hapair.http1.printable import request_line as logged_line
 
 if TYPE_CHECKING:
     from hapair.http1.framing import ConnectionOptions
@@ -76,10 +79,10 @@ class Memo:
 class _Fields:
     """What the header lines of a request say, whatever its request line."""
 
-    __slots__ = ("cookies", "dropped", "expect", "host", "length", "lines", "options", "upgrade")
+    __slots__ = ("cookies", "dropped", "expect", "host", "length", "options", "upgrade", "wire")
 
     def __init__(self, request: Request) -> None:
-        self.lines = tuple(request.lines[1:])
+        self.wire = b"".join([b"\r\n" + line for line in request.lines[1:]])
         self.dropped = tuple(request.dropped)
         self.host = request.host
         self.length = request.length
@@ -89,26 +92,41 @@ class _Fields:
         self.cookies = tuple(request.cookies)
 
 
+class _Line:
+    """A request line of HTTP/1.1 with a path."""
+
+    __slots__ = ("method", "path", "query", "target", "text")
+
+    def __init__(self, request: Request, line: bytes) -> None:
+        self.method = request.method
+        self.target = request.target
+        self.path = request.path
+        self.query = request.query
+        self.text = logged_line(line)
+
+
 class _Known:
     """A response head."""
 
-    __slots__ = ("cookies", "length", "lines", "options", "status", "upgrade", "version")
+    __slots__ = ("cached", "cookies", "length", "options", "status", "upgrade", "version", "wire")
 
     def __init__(self, response: Response) -> None:
         self.status = response.status
         self.version = response.version
-        self.lines = tuple(response.lines)
+        self.wire = b"\r\n".join(response.lines)
+        self.cached = caching(response.lines)
         self.length = response.length
         self.options: ConnectionOptions = response.options
         self.upgrade = response.upgrade
         self.cookies = tuple(response.cookies)
 
 
+_lines: Final = Memo()
 _requests: Final = Memo()
 _responses: Final = Memo()
 
 
-def parse_request(block: bytes, memo: Memo = _requests) -> Request:
+def parse_request(block: bytes, memo: Memo = _requests, known_lines: Memo = _lines) -> Request:
     """What `head.parse_request` finds in a head without its final empty line.
 
     Raises:
@@ -127,17 +145,28 @@ def parse_request(block: bytes, memo: Memo = _requests) -> Request:
             memo.keep(rest, _Fields(request))
         return request
     line = block[:end]
-    parts = line.split(b" ")
-    if len(parts) != 3 or parts[2] != b"HTTP/1.1" or parts[0] not in METHODS:
-        return head.parse_request(block)
-    target = parts[1]
-    if target[:1] != b"/" or target.translate(None, LENIENT_TARGET):
-        return head.parse_request(block)
-    request = Request()
-    request.method = parts[0]
-    request.target = target
-    request.path, _, request.query = target.partition(b"?")
-    request.lines = [line, *fields.lines]
+    said: _Line | None = known_lines.find(line) if end <= LONGEST else None
+    if said is None:
+        try:
+            method, target, version = head.request_line(line)
+        except BadMessage:
+            version = 0
+        if version != 11 or target[:1] != b"/" or method not in METHODS:
+            return head.parse_request(block)
+        request = Request()
+        request.method = method
+        request.target = target
+        request.path, _, request.query = target.partition(b"?")
+        if end <= LONGEST:
+            known_lines.keep(line, _Line(request, line))
+    else:
+        request = Request()
+        request.method = said.method
+        request.target = said.target
+        request.path = said.path
+        request.query = said.query
+        request.text = said.text
+    request.wire = line + fields.wire
     if fields.dropped:
         request.dropped = list(fields.dropped)
     request.host = fields.host
@@ -166,7 +195,8 @@ def parse_response(block: bytes, memo: Memo = _responses) -> Response:
     response = Response()
     response.status = known.status
     response.version = known.version
-    response.lines = list(known.lines)
+    response.wire = known.wire
+    response.cached = known.cached
     response.length = known.length
     response.options = known.options
     response.upgrade = known.upgrade

@@ -160,18 +160,17 @@ class Marks:
 
     def add(self, request: Request, source: str, port: int, local: str, local_port: int) -> None:
         """Append the lines to the head of `request`."""
-        lines = request.lines
         rule = self._for
         if rule is not None:
             line = rule.line(source)
             if line is not None and not (rule.if_none and request.sends(rule.name)):
-                lines.append(line)
+                request.add(line)
         if self._to is not None:
             line = self._to.line(local)
             if line is not None:
-                lines.append(line)
+                request.add(line)
         if self._forwarded:
-            lines.append(forwarded_line(self._forwarded, source, port, local, local_port, request.host))
+            request.add(forwarded_line(self._forwarded, source, port, local, local_port, request.host))
 
 
 def marks(frontend: FrontendConfig, backend: BackendConfig) -> Marks | None:

@@ -228,6 +228,7 @@ class About:
         if {request.method, method} & {b"HEAD", b"CONNECT"}:
             return
         request.method = method
+        request.text = b""
         request.lines[0] = method + b" " + request.lines[0].partition(b" ")[2]
 
     def set_target(self, target: bytes) -> None:

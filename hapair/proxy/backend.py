@@ -73,9 +73,13 @@ class Backend:
     ) -> None:
         self.config = config
         self.name = config.name
+        self.label = config.name.encode("latin-1", "replace")
+        """The name in a log line."""
         self.woken = woken
         self.suspected: list[tuple[Server, str]] = []
         """Servers with too many errors in a row, and the last of them; the caller empties it."""
+        self.server_timeout: float = config.timeout.server
+        self.connect_timeout: float = config.timeout.connect
         self.servers = [
             Server(self, i, server, addresses[server.name]) for i, server in enumerate(config.servers)
         ]

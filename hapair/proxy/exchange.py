@@ -8,12 +8,11 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from hapair.config.model import LogFormat
 from hapair.http1 import emit
 from hapair.http1.framing import UNTIL_CLOSE
 from hapair.http1.head import Request
+from hapair.http1.printable import request_line
 from hapair.proxy.backend import NO_REUSE
-from hapair.proxy.log_line import milliseconds, phases, request_line
 from hapair.proxy.session import AGAIN, CLOSE, DROP, LINGER, NONE, PARK, RELEASE, RESET, Session
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ class Exchange(Session):
         """
         if self.reading == COMPLETE:
             assert self.backend is not None
-            self.deadline = now + self.backend.config.timeout.server
+            self.deadline = now + self.backend.server_timeout
         else:
             self.deadline = min(now + self.frontend.client_timeout, self._body_due)
 
@@ -137,7 +136,7 @@ class Exchange(Session):
 
     def _expect_response(self, now: float) -> None:
         assert self.backend is not None
-        self.deadline = now + self.backend.config.timeout.server
+        self.deadline = now + self.backend.server_timeout
 
     def _finish(self, flags: str, now: float) -> None:
         """The request is over and the client has, or will have, all of the answer."""
@@ -311,7 +310,7 @@ class Exchange(Session):
             frontend.log_format is None
             or self._unlogged
             or level == -1
-            or (frontend.config.dontlognull and not self.requests and not self.received)
+            or (frontend.dontlognull and not self.requests and not self.received)
         ):
             return
         if frontend.line is not None and self.about is not None:
@@ -319,30 +318,45 @@ class Exchange(Session):
             frontend.log(_INFO if level is None else level, made)
             return
         begun = self._begun_at if self._begun_at != inf else self.accepted_at
-        if frontend.log_format is LogFormat.TCPLOG:
-            line = (
-                f"{self.source}:{self.port} [{frontend.dates.stamp(begun)}] {self._log_names()} "
-                f"{milliseconds(self.placed_at, self.assigned_at)}/"
-                f"{milliseconds(self.assigned_at, self.connected_at)}/"
-                f"{milliseconds(begun, now)} {self.sent} {flags} {self._log_load()}"
-            )
+        line = self._tcplog(begun, flags, now) if frontend.tcplog else self._httplog(begun, flags, now)
+        frontend.log_clean(_INFO if level is None else level, line)
+
+    def _httplog(self, begun: float, flags: str, now: float) -> bytes:
+        """One format of bytes: for a line of twenty fields it takes a third of an f-string's time."""
+        frontend, backend, server, request = self.frontend, self.backend, self.server, self.request
+        if request is NO_REQUEST:
+            text = b"<BADREQ>"
         else:
-            request = self.request
-            text = request_line(request.target) if request is not NO_REQUEST else "<BADREQ>"
-            if request is not NO_REQUEST:
-                text = f"{request.method.decode()} {text} HTTP/1.{request.version - 10}"
-            times = phases(
-                begun,
-                self._head_at,
-                self.placed_at,
-                self.assigned_at,
-                self.connected_at,
-                self._answered_at,
-                now,
+            text = request.text or b"%b %b HTTP/1.%d" % (
+                request.method,
+                request_line(request.target),
+                request.version - 10,
             )
-            line = (
-                f"{self.source}:{self.port} [{frontend.dates.stamp(begun)}] {self._log_names()} "
-                f"{times} {self._status} {self.sent} - - {flags}{self.cookie_in}{self.cookie_out} "
-                f'{self._log_load()} "{text}"'
-            )
-        frontend.log(_INFO if level is None else level, line.encode("latin-1", "replace"))
+        head, answered = self._head_at, self._answered_at
+        placed, assigned, connected = self.placed_at, self.assigned_at, self.connected_at
+        return b'%b:%d [%b] %b %b %d/%d/%d/%d/%d %d %d - - %b%b%b %d/%d/%d/%d/%b%d %d/%d "%b"' % (
+            self.source.encode(),
+            self.port,
+            frontend.dates.stamp(begun),
+            frontend.label,
+            server.label if server is not None else self._no_server(),
+            int((head - begun) * 1000) if head != inf else -1,
+            int((assigned - placed) * 1000) if placed != inf and assigned != inf else -1,
+            int((connected - assigned) * 1000) if assigned != inf and connected != inf else -1,
+            int((answered - connected) * 1000) if connected != inf and answered != inf else -1,
+            int((now - begun) * 1000),
+            self._status,
+            self.sent,
+            flags.encode(),
+            self.cookie_in.encode(),
+            self.cookie_out.encode(),
+            frontend.process.current,
+            frontend.current,
+            backend.current if backend is not None else 0,
+            server.current if server is not None else 0,
+            b"+" if self.redispatched else b"",
+            self.attempts,
+            self.server_queue,
+            self.backend_queue,
+            text,
+        )

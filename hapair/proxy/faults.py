@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from hapair.proxy.log_line import escape
+from hapair.http1.printable import escape
 
 if TYPE_CHECKING:
     from hapair.proxy.session import Session
@@ -74,7 +74,7 @@ class Faults:
         self.total += 1
         fault = Fault(
             self.total,
-            frontend.dates.stamp(now),
+            frontend.dates.stamp(now).decode(),
             frontend.name,
             session.backend.name if session.backend is not None else "<NONE>",
             session.server.name if session.server is not None else "<NONE>",

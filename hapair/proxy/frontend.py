@@ -88,6 +88,8 @@ class Frontend:
         "config",
         "current",
         "dates",
+        "default_backend",
+        "dontlognull",
         "entry",
         "highest",
         "http",
@@ -95,9 +97,11 @@ class Frontend:
         "id_header",
         "inspect_delay",
         "keep_alive_timeout",
+        "label",
         "line",
         "lines",
         "log",
+        "log_clean",
         "log_format",
         "marks_for",
         "monitor_uri",
@@ -115,6 +119,7 @@ class Frontend:
         "server_close",
         "stopping",
         "tarpit",
+        "tcplog",
         "tells_outgoing",
         "total",
     )
@@ -128,15 +133,20 @@ class Frontend:
         log: Log,
         responder: Responder | None = None,
         tables: Directory = NO_TABLES,
+        log_clean: Log | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
+        self.label = config.name.encode("latin-1", "replace")
+        """The name in a log line."""
         self.backends = backends
         """Every backend by name; a reload changes what is in it."""
         self.process = process
         self.dates = dates
         self.log = log
         """Takes (severity, line); buffers, never blocks."""
+        self.log_clean = log_clean or log
+        """The same for a line that is known to have no control character."""
         self.responder = responder
         """Answers requests itself (statistics); None from it: route as usual."""
         self.http = config.mode is Mode.HTTP
@@ -150,6 +160,9 @@ class Frontend:
         self.buffers = config.http_buffer_request
         self.body_rate = config.http_body_min_rate
         self.log_format: LogFormat | str | None = config.log_format
+        self.tcplog = config.log_format is LogFormat.TCPLOG
+        self.dontlognull = config.dontlognull
+        self.default_backend = config.default_backend
         self.rules = FrontendRules(config, tables)
         self.line = self.rules.line
         """Makes the log lines; None where the session writes httplog or tcplog itself, which is faster."""
@@ -205,7 +218,7 @@ class Frontend:
                 if backend is not None and backend.http == self.http:
                     return backend
                 break  # HAProxy's law: a name that leads nowhere is for the default
-        default = self.config.default_backend
+        default = self.default_backend
         return self.backends[default] if default is not None else None
 
     def marks(self, backend: Backend) -> Marks | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hapair.config.model import CookieMode
 from hapair.hashes import xxh64
+from hapair.http1.caching import FOR_ALL, caching
 from hapair.http1.rewrite import set_cookie_line, sets_cookie, without_cookie
 from hapair.proxy.cookie_dates import dates, stamp
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from hapair.proxy.server import Server
 
 _CACHEABLE: Final = frozenset({200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501})
-_PRIVATE: Final = frozenset({b"private", b"no-cache", b"no-store", b"max-age=0", b"s-maxage=0"})
 _DAY: Final = 86400
 
 
@@ -48,6 +48,7 @@ class Persistence:
         "_dated",
         "_hides",
         "_inserts",
+        "_made",
         "_maxidle",
         "_maxlife",
         "_name",
@@ -63,6 +64,8 @@ class Persistence:
         self._cookie = cookie
         self._name = cookie.name.encode()
         self._inserts = cookie.mode is CookieMode.INSERT
+        self._made: dict[bytes, bytes] = {}
+        """The lines without dates, by value: one for each server."""
         self._prefixes = cookie.mode is CookieMode.PREFIX
         self._rewrites = cookie.mode is CookieMode.REWRITE
         self._hides = self._inserts and cookie.indirect
@@ -152,10 +155,10 @@ class Persistence:
                 flag = self._meet(response, line, server, direct=direct)
         if self._inserts and self._tells(session, server, flag, today, direct=direct):
             shared = cookie.nocache and _may_be_shared(session.request, response)
-            response.lines.append(self._line(session, server, today))
+            response.add(self._line(session, server, today))
             flag = "U" if direct and server.cookie is not None else "I"
             if shared:
-                response.lines.append(b"Cache-Control: private")
+                response.add(b"Cache-Control: private")
         session.cookie_out = "-" if self._silent else flag
 
     def _meet(self, response: Response, line: bytes, server: Server, *, direct: bool) -> str:
@@ -194,8 +197,13 @@ class Persistence:
         )
 
     def _line(self, session: Exchange, server: Server, today: int) -> bytes:
-        if server.cookie is None or not self._dated:
-            return set_cookie_line(self._cookie, server.cookie)
+        if server.cookie is None:
+            return set_cookie_line(self._cookie, None)
+        if not self._dated:
+            line = self._made.get(server.cookie)
+            if line is None:
+                line = self._made[server.cookie] = set_cookie_line(self._cookie, server.cookie)
+            return line
         value = server.cookie + b"|" + stamp(today + 3)
         if self._maxlife:
             value += b"|" + stamp(session.cookie_first or today + 3)
@@ -207,17 +215,9 @@ def _may_be_shared(request: Request, response: Response) -> bool:
 
     HAProxy asks for a validator or an expiry beside; RFC 9111 section 4.2.2 lets caches do without.
     """
-    shared = request.method in (b"GET", b"HEAD") and response.status in _CACHEABLE
-    for line in response.lines:
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name == b"pragma" and value.strip().lower() == b"no-cache":
-            return False
-        if name == b"cache-control":
-            for one in value.lower().split(b","):
-                word = one.strip(b" \t")
-                if word == b"public":
-                    shared = True
-                elif word in _PRIVATE:
-                    shared = False
-    return shared
+    # Of a head that was seen before and not edited since it is known.
+    said = response.cached if response.wire else caching(response.lines)
+    if said:
+        return said == FOR_ALL
+    method = request.method
+    return (method == b"GET" or method == b"HEAD") and response.status in _CACHEABLE

@@ -258,23 +258,20 @@ class RequestSide(Exchange):
             self._send_own(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _server_head(self, request: Request, backend: Backend) -> bytes:
-        lines = request.lines
         marks = self.frontend.marks(backend)
         if marks is not None:
             local = self.local
             marks.add(request, self.source, self.port, local.host, local.port)
         if self.frontend.id_header and self.about is not None:
-            lines.append(self.frontend.id_header + b": " + (self.about.unique_id or b""))
+            request.add(self.frontend.id_header + b": " + (self.about.unique_id or b""))
         if request.upgrade is not None:
-            lines.append(b"Connection: Upgrade")
-            lines.append(b"Upgrade: " + request.upgrade)
+            request.add(b"Connection: Upgrade")
+            request.add(b"Upgrade: " + request.upgrade)
         elif backend.server_close or self.frontend.server_close:
-            lines.append(b"Connection: close")
+            request.add(b"Connection: close")
         elif request.version == 10:
-            lines.append(b"Connection: keep-alive")
-        lines.append(b"")
-        lines.append(b"")
-        return b"\r\n".join(lines)
+            request.add(b"Connection: keep-alive")
+        return request.joined()
 
     def _read_body(self, data: bytes, now: float) -> None:
         if self._body_chunks is None:

@@ -131,18 +131,18 @@ class ResponseSide(RequestSide):
                 return
         self._answer_begun = True
         frontend.responses[status // 100 if status < 600 else 0] += 1
-        lines = response.lines
         length = response.length
         options = response.options
         if request.method == b"HEAD" or status == 304:
             length = 0
         elif status == 204:
             length = 0
-            response.lines = lines = [line for line in lines if line[:15].lower() != b"content-length:"]
+            response.lines = [line for line in response.lines if line[:15].lower() != b"content-length:"]
         elif request.method == b"CONNECT" and status < 300:
             self._begin_tunnel(response, rest, now)
             return
         if response.version == 10:
+            lines = response.lines
             lines[0] = b"HTTP/1.1" + lines[0][8:]
             self._server_keeps = options.keep_alive
         else:
@@ -154,16 +154,16 @@ class ResponseSide(RequestSide):
         self._dechunk = length == CHUNKED and request.version == 10
         if self._dechunk:
             self.keep = False
-            lines[:] = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]
+            response.lines = [line for line in response.lines if line[:18].lower() != b"transfer-encoding:"]
         if backend.persistence is not None:
             backend.persistence.mark(self, response, int(now + frontend.dates.offset))
         if about is not None and frontend.rules.after_response:
             self._apply(frontend.rules.after_response)
         if not self.keep:
-            lines.append(b"Connection: close")
+            response.add(b"Connection: close")
         elif request.version == 10:
-            lines.append(b"Connection: keep-alive")
-        lines.append(b"")
+            response.add(b"Connection: keep-alive")
+        out = response.joined()
         self.stage = RECEIVING
         if length >= 0:
             left = length - len(rest)
@@ -172,8 +172,8 @@ class ResponseSide(RequestSide):
                 left = 0
                 self._server_keeps = False
             self._response_left = left
-            lines.append(rest)
-            out = b"\r\n".join(lines)
+            if rest:
+                out += rest
             self.to_client = self.to_client + out if self.to_client else out
             self.sent += len(out)
             if left:
@@ -181,8 +181,6 @@ class ResponseSide(RequestSide):
             else:
                 self._response_complete(now)
             return
-        lines.append(b"")
-        out = b"\r\n".join(lines)
         self.to_client = self.to_client + out if self.to_client else out
         self.sent += len(out)
         self._response_left = UNTIL_CLOSE

@@ -44,6 +44,7 @@ class Server:
         "index",
         "initial_weight",
         "keep_alive",
+        "label",
         "max_reuse",
         "maxconn",
         "maxqueue",
@@ -78,6 +79,8 @@ class Server:
         self.backend = backend
         self.index = index
         self.name = config.name
+        self.label = f"{backend.name}/{config.name}".encode("latin-1", "replace")
+        """Both names as a log line has them."""
         self.number = config.id
         self.non_stick = config.non_stick
         """Stick rules do not remember that it served."""

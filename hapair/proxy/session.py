@@ -267,7 +267,7 @@ class Session:
         assert self.backend is not None
         self.stage = CONNECTING
         self.orders |= CONNECT
-        self.deadline = now + self.backend.config.timeout.connect
+        self.deadline = now + self.backend.connect_timeout
 
     def connected(self, now: float, *, reused: bool) -> None:
         """The server connection stands; `reused` when it came from the pool."""
@@ -409,18 +409,33 @@ class Session:
         """End the request with an error of ours (`status`) and the log flags."""
         raise NotImplementedError
 
-    def _log_names(self) -> str:
-        """`frontend backend/server` of a log line."""
-        backend = self.backend.name if self.backend is not None else self.frontend.name
-        return f"{self.frontend.name} {backend}/{self.server.name if self.server is not None else '<NOSRV>'}"
+    def _no_server(self) -> bytes:
+        """`backend/server` of a log line when there was no server."""
+        return (self.backend.label if self.backend is not None else self.frontend.label) + b"/<NOSRV>"
 
-    def _log_load(self) -> str:
-        """`ac/fc/bc/sc/rc sq/bq` of a log line."""
+    def _tcplog(self, begun: float, flags: str, now: float) -> bytes:
+        """A line of what `option tcplog` writes."""
         frontend, backend, server = self.frontend, self.backend, self.server
-        return (
-            f"{frontend.process.current}/{frontend.current}/{backend.current if backend is not None else 0}/"
-            f"{server.current if server is not None else 0}/"
-            f"{'+' if self.redispatched else ''}{self.attempts} {self.server_queue}/{self.backend_queue}"
+        placed, assigned, connected = self.placed_at, self.assigned_at, self.connected_at
+        return b"%b:%d [%b] %b %b %d/%d/%d %d %b %d/%d/%d/%d/%b%d %d/%d" % (
+            self.source.encode(),
+            self.port,
+            frontend.dates.stamp(begun),
+            frontend.label,
+            server.label if server is not None else self._no_server(),
+            int((assigned - placed) * 1000) if placed != inf and assigned != inf else -1,
+            int((connected - assigned) * 1000) if assigned != inf and connected != inf else -1,
+            int((now - begun) * 1000),
+            self.sent,
+            flags.encode(),
+            frontend.process.current,
+            frontend.current,
+            backend.current if backend is not None else 0,
+            server.current if server is not None else 0,
+            b"+" if self.redispatched else b"",
+            self.attempts,
+            self.server_queue,
+            self.backend_queue,
         )
 
     # -- a tunnel -----------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hapair.proxy.about import About
-from hapair.proxy.log_line import milliseconds
 from hapair.proxy.session import CLOSE, CONNECTING, QUEUED, RESET, RETRYING, SHUT_SERVER, TUNNEL, Session
 from hapair.rules.client_hello import LONGEST, OTHER, look
 from hapair.rules.verdicts import Allow, Reject
@@ -219,10 +218,4 @@ class TcpSession(Session):
         if frontend.line is not None and self.about is not None:
             frontend.log(_INFO, self.about.line(frontend.line, flags, now))
             return
-        line = (
-            f"{self.source}:{self.port} [{frontend.dates.stamp(self.accepted_at)}] {self._log_names()} "
-            f"{milliseconds(self.placed_at, self.assigned_at)}/"
-            f"{milliseconds(self.assigned_at, self.connected_at)}/{milliseconds(self.accepted_at, now)} "
-            f"{self.sent} {flags} {self._log_load()}"
-        )
-        frontend.log(_INFO, line.encode("latin-1", "replace"))
+        frontend.log_clean(_INFO, self._tcplog(self.accepted_at, flags, now))

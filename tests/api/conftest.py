@@ -17,6 +17,8 @@ class Silent:
     def write(self, severity, line):
         pass
 
+    write_clean = write
+
     def flush(self):
         pass
 

@@ -33,6 +33,8 @@ class Lines:
         self.lines.append(line.decode().partition("] ")[2])
         self.more.set()
 
+    write_clean = write
+
     def flush(self) -> None:
         """Nothing waits here."""
 

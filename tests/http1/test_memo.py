@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from hapair.errors import BadMessage
 from hapair.http1 import head, memo
+from hapair.http1.caching import caching
 from hapair.http1.memo import LONGEST, PAUSE, Memo
+from hapair.http1.printable import request_line as logged_line
 
 FIELDS = [
     b"Host: h",
@@ -28,6 +30,9 @@ FIELDS = [
     b"Transfer-Encoding: chunked",
     b"Expect: 100-continue",
     b"Set-Cookie: a=b",
+    b"Cache-Control: max-age=9, Public",
+    b"cache-control: no-store",
+    b"Pragma: no-cache",
     b" folded",
     b"Bad Name: x",
     b"X: \x00",
@@ -81,6 +86,12 @@ def said(parse: Callable[[], Any]) -> Any:
         return mistake.status, mistake.why
     found = facts(message)
     found["options"] = facts(message.options)
+    del found["wire"]  # the lines once more
+    if found.pop("cached", 0):
+        assert message.cached == caching(message.lines)
+    if found.pop("text", b""):
+        # Only the memo knows, and only what is not edited.
+        assert message.text == logged_line(b"%b %b HTTP/1.1" % (message.method, message.target))
     copy = {name: list(value) if isinstance(value, list) else value for name, value in found.items()}
     for value in (message.lines, message.cookies, getattr(message, "dropped", [])):
         value.append(b"X-Spoilt: yes")
