@@ -83,6 +83,7 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                 await serving.start(node.saved.run)
                 await serving.start(node.trackers.run)
                 await serving.start(node.serve_api)
+                await serving.start(node.share_tables)
                 calm_garbage_collection()
                 confine(node.config.node.chroot)
                 async with trio.open_nursery() as attracting:

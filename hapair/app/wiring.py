@@ -32,6 +32,7 @@ from hapair.app.worker import Beginning
 from hapair.app.worker import serve as serve_as_worker
 from hapair.config.groups import sharing_tracks
 from hapair.dataplane.fleet import Fleet
+from hapair.dataplane.peers import PeerLink
 from hapair.dataplane.service import DataPlane, gate_addresses
 from hapair.errors import KernelError, StartError
 from hapair.health.plan import agents, checks
@@ -100,6 +101,11 @@ class Node:
         self.routers = VirtualRouters(
             self.plane, self.tracking, self._guard_process(), self.notifications.report
         )
+        self._peers = (
+            PeerLink(config.peers, config.node.name, lambda: self.plane.tables)
+            if config.peers is not None
+            else None
+        )
         self.commands = Commands(
             self.plane,
             self._verdicts,
@@ -142,6 +148,8 @@ class Node:
         """
         widen_table(reserve_descriptors(self.config.node.maxconn))
         self.notifications.open(self.config)
+        if self._peers is not None:
+            self._peers.open()
         self._scripts.find_accounts(self.config)
         gated = gate_addresses(self.config)
         prepared = self.plane.prepare(self.config)
@@ -219,6 +227,13 @@ class Node:
                 nursery.start_soon(self._show_statistics, self.plane)
             task_status.started()
             await trio.sleep_forever()
+
+    async def share_tables(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Share stick tables with the peer node, if one is named, until cancelled."""
+        if self._peers is None:
+            task_status.started()
+        else:
+            await self._peers.run(task_status=task_status)
 
     async def _show_statistics(self, fleet: Fleet) -> None:
         """Keep the workers' statistics pages up to date, if they have any."""

@@ -122,6 +122,16 @@ def listen(value: object) -> tuple[str, int]:
     return ("0.0.0.0" if host == "*" else str(address(host))), port
 
 
+def peer(value: object) -> tuple[str, int]:
+    """Address and port of one of the two nodes: one that others can reach."""
+    expected = 'an address and port of a node such as "192.0.2.11:1024"'
+    text = string(value, expected)
+    host, port = _host_port(text, expected)
+    if host == "*":
+        raise FieldError(f"{shown(text)}: expected {expected}")
+    return str(_usable(address(host))), port
+
+
 def log_target(value: object) -> str:
     """Where log lines go."""
     text = string(value, LOG_TARGET)

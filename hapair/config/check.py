@@ -18,6 +18,7 @@ from hapair.config import (
     check_backend,
     check_log,
     check_notify,
+    check_peers,
     check_sync_group,
     check_track,
     check_transparent,
@@ -33,6 +34,7 @@ from hapair.config.model import (
     IPAddress,
     Mode,
     Node,
+    Peers,
     StickTable,
     SyncGroup,
     Track,
@@ -75,6 +77,7 @@ class Draft:
     """Also those with a mistake in them."""
     trackers: Mapping[tuple[str, str], Tracker] = attrs.field(factory=dict)
     stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
+    peers: Peers | None = None
     tracker_names: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
     """Kind -> the names of the tables [track_KIND.NAME], all of them."""
 
@@ -110,6 +113,7 @@ def cross_check(
         _hashed(backend, report, rule_mistake)
     check_transparent.check(draft.frontends, draft.backends, draft.node, report, transparency_mistake)
     _stick_tables(draft, report)
+    check_peers.check(draft, report)
     _tracks(draft, report)
     _routes(draft, report)
     _listeners(draft, report)

@@ -11,6 +11,7 @@ from itertools import combinations
 
 import attrs
 
+from hapair.config import check_placing
 from hapair.config.arithmetic import OWNER, clamped, reach, swing
 from hapair.config.fields import spell
 from hapair.config.groups import sharing_tracks
@@ -54,6 +55,7 @@ def check(one: Side, other: Side) -> tuple[Problem, ...]:
                 ("vrrp", name), f"{there.file} has no router for these addresses", at_key=True
             )
     _crossing_groups(one, other, couples)
+    check_placing.check(one, other)
     return tuple(
         problem
         for here in (one, other)

@@ -64,6 +64,7 @@ def delta(old: NodeConfig, new: NodeConfig) -> Delta:
         restart_keys=(
             *(f"node.{key}" for key in node_keys if key not in LIVE),
             *(f"api.{key}" for key in _changed(old.api, new.api)),
+            *(("peers",) if old.peers != new.peers else ()),
         ),
         live_keys=(
             *(f"node.{key}" for key in node_keys if key in LIVE),

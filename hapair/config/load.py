@@ -37,7 +37,7 @@ TableMistakes = Callable[[NodeConfig], "Iterable[tuple[KeyPath, int, str]]"]
 """Where rules name a stick table that there is not, or that does not store what they ask for."""
 
 SECTIONS = (
-    *("node", "api", "email", "vrrp", "sync_group"),
+    *("node", "api", "peers", "email", "vrrp", "sync_group"),
     *(f"track_{kind}" for kind in tables_track.PARSERS),
     *("stick_table", "defaults", "frontend", "backend"),
 )
@@ -154,6 +154,7 @@ def load_text(
         sync_groups=draft.sync_groups,
         trackers=draft.trackers,
         stick_tables=draft.stick_tables,
+        peers=draft.peers,
     )
     for path, offset, message in table_mistakes(config) if table_mistakes is not None else ():
         report.error(path, message, offset=offset)
@@ -217,6 +218,7 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
         api=api if isinstance(api, Api) else None,
         email=email,
         mails="email" in tree,
+        peers=_read(tables.peers, tree["peers"], ("peers",), report) if "peers" in tree else None,
         vrrp={name: resolve.instance(router, resolved) for name, router in routers.items()},
         instance_names=_names(tree.get("vrrp")),
         sync_groups=_read_named(tables.sync_group, tree, "sync_group", report),

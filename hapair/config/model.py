@@ -159,6 +159,16 @@ class Api:
 
 
 @attrs.frozen
+class Peers:
+    """The other node of the pair, with which stick tables are shared."""
+
+    listen: tuple[str, int]
+    """Address and port of our own."""
+    peer: tuple[str, int]
+    """The same of the other node: nobody else is listened to."""
+
+
+@attrs.frozen
 class Email:
     """How mail about what happens is sent."""
 
@@ -903,6 +913,7 @@ class NodeConfig:
     """(kind, name) -> what `track = ["KIND.NAME"]` means."""
     stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
     """Those that stand by themselves."""
+    peers: Peers | None = None
 
     def connects_for_others(self) -> bool:
         """Is a connection to some server made in the name of its client?"""

@@ -49,6 +49,8 @@ _DURATIONS = frozenset(
 def show(config: NodeConfig) -> str:
     """The configuration as text."""
     tree: dict[str, Any] = {"node": _plain(config.node), "api": _plain(config.api)}
+    if config.peers is not None:
+        tree["peers"] = {"listen": _host_port(*config.peers.listen), "peer": _host_port(*config.peers.peer)}
     tree["vrrp"] = {name: _vrrp(instance) for name, instance in config.vrrp.items()}
     tree["sync_group"] = {
         name: _plain(group, without=("name",)) for name, group in config.sync_groups.items()

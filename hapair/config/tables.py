@@ -33,6 +33,7 @@ from hapair.config.model import (
     Node,
     OnError,
     OriginalTo,
+    Peers,
     ProxyVersion,
     Scope,
     Stats,
@@ -313,6 +314,8 @@ node = table(
     state_file=fields.matching(r"/(?:[^\x00/]+/)*[^\x00/]+", "the absolute path of a file", 4095),
     event_log=tables_notify.event_log,
 )
+
+peers = table(Peers, listen=addresses.peer, peer=addresses.peer)
 
 api = table(Api, socket=fields.socket_path, listen=addresses.listen)
 

@@ -21,6 +21,8 @@ from hapair.config.stick import Kind
 Key = int | bytes
 NO_ROW: Final = -1
 _NEVER: Final = 1 << 62
+_AT_HOME: Final = frozenset({"conn_cur"})
+"""Counts connections of this node."""
 _AT_ONCE: Final = 8
 """Expired rows that one new key cleans up at most."""
 
@@ -44,6 +46,8 @@ class Table:
         self._previous = array("i", [0])
         self._free: list[int] = []
         self._columns: list[array[int]] = []
+        self._changed: set[int] | None = None
+        """Rows that somebody has yet to be told of; None while nobody follows."""
         self.starts: dict[str, int] = {}
         """Of each kind the number of its first column."""
         self.periods: dict[str, int] = {}
@@ -75,6 +79,8 @@ class Table:
         elif not self._refs[row]:
             self._unlink(row)
             self._link(row, now)
+        if self._changed is not None and row >= 0:
+            self._changed.add(row)
         return row
 
     def hold(self, row: int) -> None:
@@ -88,6 +94,8 @@ class Table:
         self._refs[row] -= 1
         if not self._refs[row]:
             self._link(row, now)
+        if self._changed is not None:
+            self._changed.add(row)
 
     def drop(self, row: int) -> bool:
         """Forget a row that nobody tracks; says whether it could."""
@@ -197,6 +205,8 @@ class Table:
         start = self.starts.get(name, -1)
         if start >= 0 and at < self.counts[name] and not self.periods[name]:
             self._columns[start + at][row] = number
+            if self._changed is not None:
+                self._changed.add(row)
 
     def set_rate(self, row: int, name: str, number: int, now: int) -> None:
         """As if so many events had just happened, and none before."""
@@ -204,12 +214,16 @@ class Table:
         self._columns[start][row] = now
         self._columns[start + 1][row] = number
         self._columns[start + 2][row] = 0
+        if self._changed is not None:
+            self._changed.add(row)
 
     def add(self, row: int, name: str, number: int, now: int, at: int = 0) -> None:
         """Count, where it is stored; below 0 it stays 0."""
         start = self.starts.get(name, -1)
         if start < 0 or at >= self.counts[name]:
             return
+        if self._changed is not None:
+            self._changed.add(row)
         period = self.periods[name]
         if not period:
             column = self._columns[start + at]
@@ -234,3 +248,78 @@ class Table:
         if not current and past <= 1:
             return past  # as HAProxy: a single event does not flicker
         return (past * left + current * period) // period
+
+    # -- what another node is told -----------------------------------------------------------
+
+    def follow_changes(self, *, on: bool) -> None:
+        """Note, or note no more, which rows change."""
+        self._changed = set() if on else None
+
+    def take_changes(self) -> list[int]:
+        """Rows that changed since the last time; some may be gone."""
+        if not self._changed:
+            return []
+        changed, self._changed = list(self._changed), set()
+        return changed
+
+    def rows(self) -> int:
+        """So many there have ever been at a time: rows are numbered from 0 to below it."""
+        return len(self._keys)
+
+    def known_key(self, row: int, now: int) -> Key | None:
+        """Whose row it is; None for one that is free or expired."""
+        return None if self._expires[row] <= now and not self._refs[row] else self._keys[row]
+
+    def shared_values(self) -> int:
+        """How many numbers `snapshot` gives."""
+        return sum(kind.columns for kind in self.kinds if kind.name not in _AT_HOME)
+
+    def snapshot(self, row: int, now: int) -> list[int]:
+        """Everything that it stores but what counts here only; of a rate, how long ago its period began."""
+        found: list[int] = []
+        for kind in self.kinds:
+            if kind.name in _AT_HOME:
+                continue
+            start = self.starts[kind.name]
+            if not kind.period:
+                found += [self._columns[start + at][row] for at in range(kind.count)]
+                continue
+            age = now - self._columns[start][row]
+            current, past = self._columns[start + 1][row], self._columns[start + 2][row]
+            if age >= kind.period:
+                age, current, past = age - kind.period, 0, current if age < 2 * kind.period else 0
+            found += [max(0, age), current, past] if current or past else [0, 0, 0]
+        return found
+
+    def restore(self, key: Key, left: int, values: list[int], now: int, *, resync: bool) -> bool:
+        """Take over what another node's `snapshot` says; returns whether it counts.
+
+        `left`: milliseconds until it expires there.  In a resync the row that was touched last counts;
+        of two that were touched at once, both nodes take the same.
+        """
+        row = self.find(key, now)
+        if row < 0:
+            row = self._make(key, now)
+            if row < 0:
+                return False
+        elif resync:
+            ours = self.left(row, now)
+            theirs = min(left, self.expire)
+            if ours > theirs or (ours == theirs and self.snapshot(row, now) >= values):
+                return False
+        if not self._refs[row]:
+            self._unlink(row)
+            self._link(row, now)
+            if self.expire:
+                self._expires[row] = now + min(left, self.expire)
+        at = 0
+        for kind in self.kinds:
+            if kind.name in _AT_HOME:
+                continue
+            start = self.starts[kind.name]
+            for column in range(kind.columns):
+                self._columns[start + column][row] = values[at + column]
+            if kind.period:
+                self._columns[start][row] = max(0, now - values[at])
+            at += kind.columns
+        return True

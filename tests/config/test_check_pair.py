@@ -193,3 +193,53 @@ def test_a_group_on_one_side_only_is_noticed():
     a = node("a", 150, "", SECOND.format(priority=150))
     alone = SECOND.format(priority=100).partition("[sync_group")[0]
     assert "sync_group.edge of a has no counterpart" in only(a, node("b", 100, "", alone))
+
+
+BELONGS = """
+[peers]
+listen = "192.0.2.1{own}:1024"
+peer = "192.0.2.1{other}:1024"
+
+[backend.shop]
+mode = "http"
+stick_table = {{ type = "string", store = "{store}" }}
+stick = "on path"
+cookie = {{ name = "{cookie}", mode = "insert", dynamic = true }}
+dynamic_cookie_key = "{key}"
+timeout = {{ connect = "1s", server = "1s" }}
+server.one = {{ address = "192.0.2.21:80", id = {id}, cookie = "{value}" }}
+"""
+SAME = {"store": "gpc0", "cookie": "SID", "key": "secret", "id": 1, "value": "one"}
+
+
+def belongs(own: int, other: int, **changed: object) -> str:
+    return BELONGS.format(own=own, other=other, **{**SAME, **changed})
+
+
+def test_nodes_that_place_clients_alike_and_share_their_tables():
+    assert not said(node("a", 150, rest=belongs(1, 2)), node("b", 100, rest=belongs(2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"own": 3}, "b: error: peers.listen: a seeks its peer at 192.0.2.12:1024"),
+        ({"other": 3}, "b: error: peers.peer: a listens at 192.0.2.11:1024"),
+        ({"store": "gpt0"}, "backend.shop.stick_table: it has other keys, or stores other things, in a"),
+        ({"cookie": "ID"}, "backend.shop.cookie: it is called SID in a"),
+        ({"key": "x"}, "backend.shop.dynamic_cookie_key: it is another one in a"),
+        ({"id": 2}, "server.one.id: in a the id of this address is 1: its clients would be moved"),
+        ({"value": "1"}, 'server.one.cookie: in a the cookie of this address is "one"'),
+    ],
+)
+def test_nodes_that_would_move_a_client_at_a_failover(changed, complaint):
+    other = belongs(**{"own": 2, "other": 1, **changed})
+    assert complaint in only(node("a", 150, rest=belongs(1, 2)), node("b", 100, rest=other))
+
+
+def test_only_one_shares():
+    alone = belongs(2, 1)
+    complaint = only(
+        node("a", 150, rest=belongs(1, 2)), node("b", 100, rest=alone[alone.index("[backend.shop]") :])
+    )
+    assert "a: warning: peers: b has none" in complaint
