@@ -65,6 +65,8 @@ def status_of(server: Server, verdict: Verdict | None) -> str:
         return "DOWN"
     if server.administrative == "drain":
         return "DRAIN"
+    if server.suspended:
+        return "NOLB"
     return "UP" if verdict is not None else "no check"
 
 

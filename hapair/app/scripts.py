@@ -30,6 +30,8 @@ class Scripts:
         users = {script.user for script in config.trackers.values() if isinstance(script, TrackScript)}
         if any(map(commands_of, config.vrrp.values())) or any(map(commands_of, config.sync_groups.values())):
             users.add(None)
+        if any(backend.quorum_up or backend.quorum_down for backend in config.backends.values()):
+            users.add(None)
         asks = [s.check.ask for b in config.backends.values() for s in b.servers if s.check is not None]
         users |= {ask.user for ask in asks if isinstance(ask, ExternalCheck)}
         for user in users:

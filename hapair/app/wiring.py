@@ -23,6 +23,7 @@ from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.app.limits import reserve_descriptors, widen_table
 from hapair.app.privileges import preload
+from hapair.app.quorums import Quorums
 from hapair.app.saved_state import SavedState
 from hapair.app.scripts import Scripts
 from hapair.app.sync_groups import SyncGroups
@@ -98,6 +99,7 @@ class Node:
         self.tracking = Tracking(self.health)
         self.trackers = TrackerService(self.tracking.tracked, self._scripts.run)
         self.notifications = Notifications(config, self._scripts.run)
+        self._quorums = Quorums(self.plane, self.notifications.quorum_changed)
         self.routers = VirtualRouters(
             self.plane, self.tracking, self._guard_process(), self.notifications.report
         )
@@ -178,14 +180,15 @@ class Node:
             self._agent_heard(key.backend.removeprefix(AGENT), key.server, verdict)
             return
         # Every verdict, not only a change: after a reload the two may have started from different states.
-        if verdict.outcome.weight is not None:
-            self.plane.set_weight(key.backend, key.server, verdict.outcome.weight)
+        weighed = verdict.outcome.weight is not None and self.plane.set_weight(
+            key.backend, key.server, verdict.outcome.weight
+        )
         changed = self.plane.set_server_up(key.backend, key.server, up=verdict.up, why=reason(verdict))
         if changed:
             change = ServerChange(key.backend, key.server, verdict.up, verdict.outcome.description)
             self.notifications.server_changed(change)
         settled = self.tracking.checked(key, verdict)
-        if changed or settled:
+        if changed or settled or weighed:
             self.tell_tracking()
 
     def _suspected(self, backend: str, server: str, what: str) -> None:
@@ -263,7 +266,8 @@ class Node:
         return [router.status() for router in self.routers.routers()]
 
     def tell_tracking(self) -> None:
-        """Let every router know whether the backends that it tracks have enough servers."""
+        """Servers may have come or gone: judge the quorums, let every router know what it tracks."""
+        self._quorums.judge(self.config.backends)
         self.tracking.tell(self.plane.usable_servers())
 
 

@@ -159,11 +159,12 @@ def _tracks(draft: Draft, report: Report) -> None:
             check_track_exists(track, path, draft, report)
             backends = [draft.backends[one] for one in track.watched_backends if one in draft.backends]
             for backend in backends:
-                if track.least > len(backend.servers):
+                count = len(backend.real_servers)
+                if track.least > count:
                     report.error(
                         path,
                         f"backend {backend.name} never has {track.least} servers, it consists of "
-                        f"{len(backend.servers)}: this node would never be MASTER",
+                        f"{count}: this node would never be MASTER",
                     )
                 elif all(_holds_always(one, track.least) for one in backends):
                     report.warning(
@@ -175,7 +176,7 @@ def _holds_always(backend: Backend, least: int) -> bool:
     return (
         sum(
             server.check is None and server.track is None and not server.disabled
-            for server in backend.servers
+            for server in backend.real_servers
         )
         >= least
     )

@@ -41,6 +41,7 @@ def check(name: str, backend: Backend, report: Report) -> None:
                 report.warning((*path, key), 'this has no effect without mode = "http"')
     _balance(backend, path, report)
     _cookie(backend, path, report)
+    _quorum(backend, path, report)
     if report.written((*path, "fullconn")) and not any(server.minconn for server in backend.servers):
         report.warning((*path, "fullconn"), "this has no effect: no server has minconn")
     if all(server.backup or server.disabled or not server.weight for server in backend.servers):
@@ -61,6 +62,39 @@ def check(name: str, backend: Backend, report: Report) -> None:
         _slowstart(backend, server, here, report)
         _check(server, here, report)
         _http_check(server, path, report)
+
+
+def _quorum(backend: Backend, path: Path, report: Report) -> None:
+    """One that can be gained and lost, and a sorry server that there is."""
+    servers = {server.name: server for server in backend.servers}
+    sorry = servers.get(backend.sorry_server or "")
+    if backend.sorry_server is not None and sorry is None:
+        hint = suggestion(backend.sorry_server, servers)
+        report.error((*path, "sorry_server"), f"there is no server {quoted(backend.sorry_server)}{hint}")
+    elif sorry is not None and (sorry.backup or sorry.disabled or not sorry.weight):
+        why = "a backup" if sorry.backup else "disabled" if sorry.disabled else "of weight 0"
+        report.error((*path, "sorry_server"), f"server {sorry.name} is {why}: it would never serve")
+    if not backend.quorum:
+        if report.written((*path, "hysteresis")):
+            report.warning((*path, "hysteresis"), "this has no effect without quorum")
+        return
+    total = sum(one.weight for one in backend.servers if not one.backup and one is not sorry)
+    if backend.hysteresis >= backend.quorum:
+        report.error(
+            (*path, "hysteresis"),
+            f"not less than quorum ({backend.quorum}): it would be lost with the last server only",
+        )
+    elif backend.quorum + backend.hysteresis > total:
+        needed = backend.quorum + backend.hysteresis
+        report.error(
+            (*path, "quorum"),
+            f"with hysteresis it needs {needed}, and all active servers together weigh {total}: "
+            "it can never be gained",
+        )
+    if not any(server.check or server.track or server.agent_check for server in backend.servers):
+        report.warning(
+            (*path, "quorum"), "no server is checked: it is lost by an operator's doing only", at_key=True
+        )
 
 
 def _limits(server: Server, path: Path, report: Report) -> None:
@@ -211,6 +245,20 @@ def check_programs(
     backend: Backend, node: Node | None, report: Report, script_mistake: ScriptMistake | None
 ) -> None:
     """Report programs that cannot or must not be run."""
+    for key in ("quorum_up", "quorum_down"):
+        command = getattr(backend, key)
+        if not command or node is None:
+            continue
+        if node.chroot is not None:
+            report.error(
+                ("backend", backend.name, key), f"no script can be run from inside node.chroot {node.chroot}"
+            )
+        elif script_mistake is not None:
+            found = script_mistake(command[0], node)
+            if found is not None:
+                (report.error if found[0] == "error" else report.warning)(
+                    ("backend", backend.name, key), found[1]
+                )
     for server in backend.servers:
         ask = server.check.ask if server.check is not None else None
         if not isinstance(ask, ExternalCheck) or node is None:

@@ -898,6 +898,20 @@ class Backend:
     """Conditions under which that is so."""
     ignore_persist: tuple[str, ...] = ()
     """Conditions under which cookies do not count; those of `force_persist` come first."""
+    quorum: int = 0
+    """Weight of live servers that are enough (keepalived's); 0: nobody asks."""
+    hysteresis: int = 0
+    """So much more gains the quorum, and so much less is tolerated before it is lost."""
+    quorum_up: tuple[str, ...] = ()
+    quorum_down: tuple[str, ...] = ()
+    """Commands for when it is gained and lost."""
+    sorry_server: str | None = None
+    """Which of the servers stands in for all others while the quorum is not met."""
+
+    @property
+    def real_servers(self) -> tuple[Server, ...]:
+        """All but the sorry server."""
+        return tuple(server for server in self.servers if server.name != self.sorry_server)
 
 
 @attrs.frozen

@@ -122,6 +122,11 @@ def backend(name: str, written: BackendTable, defaults: DefaultsTable) -> Backen
         persist=bool(table.persist),
         force_persist=table.force_persist,
         ignore_persist=table.ignore_persist,
+        quorum=table.quorum or int(bool(table.sorry_server or table.quorum_up or table.quorum_down)),
+        hysteresis=table.hysteresis,
+        quorum_up=table.quorum_up,
+        quorum_down=table.quorum_down,
+        sorry_server=table.sorry_server,
     )
 
 

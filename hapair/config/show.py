@@ -115,6 +115,10 @@ def _stats(stats: Stats) -> dict[str, Any]:
 
 def _backend(backend: Backend) -> dict[str, Any]:
     shown = _plain(backend, without=("name", "servers", "timeout"))
+    if not backend.quorum:
+        del shown["quorum"]
+    if not backend.hysteresis:
+        del shown["hysteresis"]
     shown["balance"] = escape(spell_balance(backend.balance))
     shown["hash_type"] = spell_hash_type(backend.hash_type)
     shown["timeout"] = _timeouts(backend.timeout, _SERVER_TIMEOUTS)

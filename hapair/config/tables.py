@@ -506,6 +506,11 @@ backend = table(
     persist=fields.boolean,
     force_persist=one_or_more(string),
     ignore_persist=one_or_more(string),
+    quorum=fields.positive,
+    hysteresis=fields.natural,
+    quorum_up=tables_notify.command,
+    quorum_down=tables_notify.command,
+    sorry_server=string,
     use_server=array(table(UseServer, rename={"condition": "if"}, server=string, condition=string)),
     cookie=_cookie,
 )

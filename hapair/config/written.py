@@ -240,6 +240,11 @@ class BackendTable:
     persist: bool | None = None
     force_persist: tuple[str, ...] = ()
     ignore_persist: tuple[str, ...] = ()
+    quorum: int | None = None
+    hysteresis: int = 0
+    quorum_up: tuple[str, ...] = ()
+    quorum_down: tuple[str, ...] = ()
+    sorry_server: str | None = None
 
 
 @attrs.frozen

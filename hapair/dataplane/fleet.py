@@ -175,9 +175,18 @@ class Fleet(DataPlane):
         super().restore_server(backend_name, server_name, administrative, weight)
         self._tell_state(backend_name, server_name)
 
-    def set_weight(self, backend_name: str, server_name: str, weight: int) -> None:
-        super().set_weight(backend_name, server_name, weight)
-        self._tell_state(backend_name, server_name)
+    def set_weight(self, backend_name: str, server_name: str, weight: int) -> bool:
+        changed = super().set_weight(backend_name, server_name, weight)
+        if changed:
+            self._tell_state(backend_name, server_name)
+        return changed
+
+    def set_sorry(self, backend_name: str, alone: bool) -> None:
+        backend = self.backends.get(backend_name)
+        before = backend.sorry.suspended if backend is not None and backend.sorry is not None else None
+        super().set_sorry(backend_name, alone)
+        if backend is not None and backend.sorry is not None and backend.sorry.suspended is not before:
+            self._tell_states([backend.sorry])
 
     def _tell_state(self, backend_name: str, server_name: str) -> None:
         server = self._find(backend_name, server_name)
@@ -188,7 +197,10 @@ class Fleet(DataPlane):
         self.crew.tell(
             Servers(
                 tuple(
-                    ServerState(s.backend.name, s.name, s.up, s.administrative, s.weight, s.maxconn)
+                    ServerState(
+                        *(s.backend.name, s.name, s.up, s.administrative, s.weight, s.maxconn),
+                        s.backend.sorry is not None and not s.backend.sorry.suspended,
+                    )
                     for s in servers
                 )
             )

@@ -64,6 +64,8 @@ class ServerState:
     weight: int
     maxconn: float
     """`inf` for no limit."""
+    sorry: bool = False
+    """The sorry server of its backend stands in for all others."""
 
 
 @attrs.frozen
@@ -431,6 +433,23 @@ class DataPlane:
             self.set_administrative(server, state.administrative)
         if state.up != server.up:
             self._set_up(server, state.up)
+        self.set_sorry(state.backend, state.sorry)
+
+    def live_weight(self, backend_name: str) -> int:
+        """What the quorum of a backend counts."""
+        backend = self.backends.get(backend_name)
+        return backend.live_weight() if backend is not None else 0
+
+    def set_sorry(self, backend_name: str, alone: bool) -> None:
+        """The quorum of a backend is not met: its sorry server serves `alone`; or it is met."""
+        backend = self.backends.get(backend_name)
+        if backend is not None and backend.sorry is not None and backend.sorry.suspended is alone:
+            backend.set_sorry(alone)
+            for server in backend.servers:
+                if server.suspended:
+                    self._close_idle(server)
+            self._serve_woken(time.monotonic())
+            self._poke()
 
     def _find(self, backend_name: str, server_name: str) -> Server | None:
         backend = self.backends.get(backend_name)
@@ -493,12 +512,13 @@ class DataPlane:
         if weight is not None and weight != server.weight:
             backend.set_weight(server, weight)
 
-    def set_weight(self, backend_name: str, server_name: str, weight: int) -> None:
-        """What a check wants, for new sessions."""
-        backend = self.backends.get(backend_name)
-        server = backend.by_name.get(server_name) if backend is not None else None
-        if backend is not None and server is not None and server.weight != weight:
-            backend.set_weight(server, weight)
+    def set_weight(self, backend_name: str, server_name: str, weight: int) -> bool:
+        """What a check wants, for new sessions; returns whether it is new."""
+        server = self._find(backend_name, server_name)
+        if server is None or server.weight == weight:
+            return False
+        server.backend.set_weight(server, weight)
+        return True
 
     def _marked(self, backend: Backend, server: Server, *, up: bool) -> None:
         """End the sessions that on_marked_down and on_marked_up are about."""

@@ -65,6 +65,13 @@ class ServerChange:
     cause: str
 
 
+@attrs.frozen
+class QuorumChange:
+    backend: str
+    met: bool
+    cause: str
+
+
 def notice_of(transition: Transition) -> Notice:
     """A router's transition, as scripts are told."""
     return Notice(
@@ -156,7 +163,7 @@ def up_down(up: bool) -> str:
     return "UP" if up else "DOWN"
 
 
-def record(happening: Report | ServerChange) -> dict[str, object]:
+def record(happening: Report | ServerChange | QuorumChange) -> dict[str, object]:
     """What the event log says of a happening, beside the time and the node."""
     match happening:
         case Transition():
@@ -200,6 +207,13 @@ def record(happening: Report | ServerChange) -> dict[str, object]:
                 "address": happening.address,
                 "mac": happening.mac,
                 "times": happening.times,
+            }
+        case QuorumChange():
+            return {
+                "event": "quorum",
+                "backend": happening.backend,
+                "to": "gained" if happening.met else "lost",
+                "cause": happening.cause,
             }
         case ServerChange():
             return {

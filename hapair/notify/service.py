@@ -17,11 +17,11 @@ from typing import NoReturn
 import attrs
 import trio
 
-from hapair.config.model import Email, NodeConfig, SyncGroup, VrrpInstance
+from hapair.config.model import Backend, Email, NodeConfig, SyncGroup, VrrpInstance
 from hapair.notify import mail, notices
 from hapair.notify.event_file import EventFile, StandardOutput
 from hapair.notify.fifo import NotifyFifo
-from hapair.notify.notices import Kind, Notice, ServerChange
+from hapair.notify.notices import Kind, Notice, QuorumChange, ServerChange
 from hapair.notify.outbox import Outbox
 from hapair.vrrp.reports import Report, Transition
 
@@ -30,6 +30,8 @@ events = logging.getLogger("hapair.events")
 
 MAX_SCRIPTS = 16
 """Transitions of one instance that wait for its scripts."""
+QUORUM_TIMEOUT = 10.0
+"""Seconds after which a command for a quorum is killed."""
 MAX_MAILS = 64
 MAX_EVENTS = 1024
 MAIL_RETRIES = (5.0, 30.0, 120.0)
@@ -78,7 +80,8 @@ class Notifications:
         self._rotated = False
         self._disk_well = True
         self._nursery: trio.Nursery | None = None
-        self._errands: dict[tuple[Kind, str], Outbox[_Errand]] = {}
+        self._over = False
+        self._errands: dict[str, Outbox[_Errand]] = {}
         self._mails = Outbox("mail", MAX_MAILS, self._deliver_mail)
         self._mails_failed = 0
         self._events_failed = 0
@@ -111,11 +114,13 @@ class Notifications:
             nursery.start_soon(self._mails.run)
             nursery.start_soon(self._events.run)
             self._nursery = nursery
+            for waiting in self._errands.values():  # since before we ran
+                nursery.start_soon(waiting.run)
             try:
                 task_status.started()
                 await trio.sleep_forever()
             finally:
-                self._nursery = None
+                self._nursery, self._over = None, True
         raise AssertionError("a nursery that sleeps for ever has ended")
 
     async def finish(self) -> None:
@@ -152,6 +157,13 @@ class Notifications:
         if self._email is not None and self._email.smtp_alert_checker:
             self._mails.put(partial(notices.server_mail, self._email, self._node, change, self._clock()))
 
+    def quorum_changed(self, change: QuorumChange, backend: Backend) -> None:
+        """A backend has enough servers, or not any more."""
+        self._log(notices.record(change))
+        command = backend.quorum_up if change.met else backend.quorum_down
+        if command:
+            self._errand(f"backend {backend.name}", _Errand((command,), QUORUM_TIMEOUT))
+
     def node_event(self, event: str, cause: str) -> None:
         """Something happened to the node as a whole: a reload, its start, its stop."""
         self._log({"event": event, "cause": cause})
@@ -173,7 +185,8 @@ class Notifications:
             return
         commands = notices.commands(notice, hooks)
         if commands:
-            self._errand(notice, _Errand(commands, hooks.notify_timeout))
+            whose = f"{notice.kind.value} {notice.name}"
+            self._errand(whose, _Errand(commands, hooks.notify_timeout))
         if hooks.smtp_alert and self._email is not None:
             self._mails.put(partial(notices.state_mail, self._email, self._node, notice, self._clock()))
 
@@ -187,14 +200,14 @@ class Notifications:
                     self._group_states[group.name] = notice.state
                     self._announce(notice)
 
-    def _errand(self, notice: Notice, errand: _Errand) -> None:
-        whose = notice.kind, notice.name
+    def _errand(self, whose: str, errand: _Errand) -> None:
         outbox = self._errands.get(whose)
         if outbox is None:
-            if self._nursery is None:
-                return  # all is over, or has not begun: nobody is left to run it
-            outbox = self._errands[whose] = Outbox(f"scripts of {notice.name}", MAX_SCRIPTS, self._run_errand)
-            self._nursery.start_soon(outbox.run)
+            if self._over:
+                return  # nobody is left to run it
+            outbox = self._errands[whose] = Outbox(f"scripts of {whose}", MAX_SCRIPTS, self._run_errand)
+            if self._nursery is not None:
+                self._nursery.start_soon(outbox.run)
         outbox.put(errand)
 
     async def _run_errand(self, errand: _Errand) -> None:

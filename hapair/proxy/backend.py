@@ -131,6 +131,10 @@ class Backend:
         self._backups: Balancer = make(config, backups, chance) if self._active.dynamic else self._active
         """They have their own order; but of a static map there is only one."""
         self._balance = self._active
+        self.sorry = self.by_name.get(config.sorry_server or "")
+        """Who serves alone while the quorum is not met, and never else."""
+        if self.sorry is not None:
+            self.sorry.suspended = True
         self._full: Callable[[int], bool] = (
             self._overfull if config.balance.algorithm == "leastconn" else self._has_no_slot
         )
@@ -310,6 +314,28 @@ class Backend:
             if self.queued and server.usable:
                 self._serve_queues(server)
 
+    def set_sorry(self, alone: bool) -> None:
+        """Let the sorry server stand in for all others, or send it back."""
+        sorry = self.sorry
+        if sorry is None or sorry.suspended is not alone:
+            return
+        for server in self.servers:
+            server.suspended = alone
+        sorry.suspended = not alone
+        for server in self.servers:
+            self._changed(server)
+
+    def live_weight(self) -> int:
+        """What a quorum counts: active servers that could serve, whoever stands aside now."""
+        return sum(
+            server.weight
+            for server in self.servers
+            if server.up
+            and server.administrative == "ready"
+            and not server.backup
+            and server is not self.sorry
+        )
+
     def set_maxconn(self, server: Server, maxconn: int) -> None:
         """Another limit; 0 for none."""
         fixed = server.minconn == server.maxconn
@@ -370,7 +396,7 @@ class Backend:
 
     def usable_names(self) -> frozenset[str]:
         """Servers that take new sessions: what VRRP tracking counts."""
-        return frozenset(server.name for server in self.servers if server.eligible)
+        return frozenset(s.name for s in self.servers if s.eligible and s is not self.sorry)
 
     def counts(self) -> tuple[int, int]:
         """(active, backup) servers left, for HAProxy's log line."""

@@ -67,6 +67,7 @@ class Server:
         "retries",
         "send_proxy",
         "slowstart",
+        "suspended",
         "tally",
         "throttle",
         "total",
@@ -114,6 +115,8 @@ class Server:
         """What the health checks say; a server starts up (HAProxy's law)."""
         self.administrative = "maint" if config.disabled else "ready"
         """`ready`, `drain` or `maint`."""
+        self.suspended = False
+        """It stands aside: for the sorry server, or as one that is not needed."""
         self.current = 0
         """Requests (HTTP) or connections (TCP) that hold a slot now."""
         self.tally: Tally | None = None
@@ -193,9 +196,9 @@ class Server:
     @property
     def usable(self) -> bool:
         """May it serve at all, if only persistent sessions?"""
-        return self.up and self.administrative != "maint"
+        return self.up and self.administrative != "maint" and not self.suspended
 
     @property
     def eligible(self) -> bool:
         """May the balancing send new sessions here?"""
-        return self.up and self.administrative == "ready" and self.weight > 0
+        return self.up and self.administrative == "ready" and self.weight > 0 and not self.suspended

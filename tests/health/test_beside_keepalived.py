@@ -38,6 +38,7 @@ from hapair.health.probes.dns import query
 from hapair.health.programs import Programs
 from hapair.health.service import HealthService, ServerKey
 from hapair.kernel.script_safety import Account
+from hapair.proxy.quorum import Quorum
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -303,4 +304,45 @@ async def test_a_server_that_crashes_and_comes_back_is_seen_at_the_same_time(tmp
                 ]
                 assert (verb == "Adding", is_up) == (up, up)
                 assert abs(at - there) < SLOW_LOOP + 0.3, (backend, up, at - began, there - began)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_quorum_is_gained_and_lost_at_the_same_weights(tmp_path, library, nursery):
+    """`quorum 3`, `hysteresis 1`, servers of weight 1, 1 and 2 that go and come back in turn."""
+    weights, servers = [1, 1, 2], [Crashing(partial(answer, data=GOOD)) for _ in range(3)]
+    for server in servers:
+        await server.start(nursery)
+    section = (
+        "virtual_server 127.0.0.1 9999 {\n delay_loop 0.2\n protocol TCP\n lb_algo rr\n lb_kind NAT\n"
+        " retry 0\n quorum 3\n hysteresis 1\n"
+        + "".join(
+            f" real_server 127.0.0.1 {server.port} {{\n weight {weight}\n TCP_CHECK {{\n }}\n }}\n"
+            for server, weight in zip(servers, weights, strict=True)
+        )
+        + "}\n"
+    )
+    quorum, up, said = Quorum(3, 1), [True, True, True], []
+
+    def weigh() -> None:
+        nonlocal quorum
+        weight = sum(one for one, well in zip(weights, up, strict=True) if well)
+        before, quorum = quorum, quorum.weighed(weight)
+        if quorum is not before:
+            said.append(quorum.told(before, weight))
+
+    weigh()
+    async with checkers.running(tmp_path / "k", section, library) as keepalived:
+        await keepalived.until(lambda: sum("success" in line for line in keepalived.lines) >= 3)
+        for which in (0, 1, 2, 0, 1, 2, 2, 2):
+            moves = len(keepalived.moves)
+            up[which] = not up[which]
+            if up[which]:
+                await servers[which].start(nursery)
+            else:
+                servers[which].crash()
+            weigh()
+            await keepalived.until(lambda moves=moves: len(keepalived.moves) > moves)
+        theirs = [line for line in keepalived.lines if " quorum " in line]
+    assert len(said) > 2
+    assert [line.partition(": ")[2].partition(" for VS")[0] for line in theirs] == said
     nursery.cancel_scope.cancel()
