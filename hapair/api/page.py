@@ -9,7 +9,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING
 
-from hapair.api.stats import BACKEND, FRONTEND, Row, to_csv
+from hapair.api.stats import BACKEND, FRONTEND, Row, last_check, to_csv
 from hapair.http1.emit import answer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _SHOWN = (
     ("eresp", "response errors"),
     ("wretr", "retries"),
     ("wredis", "redispatches"),
-    ("check_status", "check"),
+    ("last_check", "check"),
     ("check_desc", "last result"),
 )
 
@@ -87,10 +87,19 @@ def html(title: str, table: list[Row]) -> str:
     for name, members in groups.items():
         parts.append(f"<h2>{escape(name)}</h2><table><tr>{head}</tr>")
         for row in members:
-            cells = "".join(f"<td>{escape(str(row.get(column, '')))}</td>" for column, _ in _SHOWN)
+            cells = "".join(f"<td>{_cell(row, column)}</td>" for column, _ in _SHOWN)
             parts.append(f'<tr class="{_class(row)}">{cells}</tr>')
         parts.append("</table>")
     return "".join(parts) + "\n"
+
+
+def _cell(row: Row, column: str) -> str:
+    if column == "last_check":
+        return escape(last_check(row))
+    text = escape(str(row.get(column, "")))
+    if column == "check_desc" and "check_details" in row:
+        text += f"<br>{escape(str(row['check_details']))}"
+    return text
 
 
 def _class(row: Row) -> str:

@@ -43,7 +43,13 @@ def rows(plane: DataPlane, verdicts: Mapping[tuple[str, str], Verdict]) -> list[
     found: list[Row] = [_frontend(frontend, i + 1) for i, frontend in enumerate(plane.frontends.values())]
     for iid, backend in enumerate(plane.backends.values(), len(found) + 1):
         found += [
-            _server(server, iid, verdicts.get((backend.name, server.name))) for server in backend.servers
+            _server(
+                server,
+                iid,
+                verdicts.get((backend.name, server.name)),
+                agent_down=plane.agent_down(backend.name, server.name),
+            )
+            for server in backend.servers
         ]
         found.append(_backend(backend, iid))
     return found
@@ -57,17 +63,31 @@ def to_csv(table: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def status_of(server: Server, verdict: Verdict | None) -> str:
-    """HAProxy's word for the state of a server."""
+def status_of(server: Server, verdict: Verdict | None, *, agent_down: bool = False) -> str:
+    """HAProxy's words for the state of a server: `UP`, `UP 2/3` when it may be going down, `DOWN (agent)`…"""
     if server.administrative == "maint":
         return "MAINT"
+    fraction = verdict.health.partition(" ")[0] if verdict is not None else ""
+    done, _, of = fraction.partition("/")
     if not server.up:
-        return "DOWN"
+        if agent_down:
+            return "DOWN (agent)"
+        return f"DOWN {fraction}" if verdict is not None and not verdict.up and done != "0" else "DOWN"
+    moving = f" {fraction}" if verdict is not None and verdict.up and done != of else ""
     if server.administrative == "drain":
-        return "DRAIN"
+        by_agent = server.backend.config.servers[server.index].agent_check is not None
+        return "DRAIN (agent)" if by_agent else f"DRAIN{moving}"
     if server.suspended:
-        return "NOLB"
-    return "UP" if verdict is not None else "no check"
+        return f"NOLB{moving}"
+    return f"UP{moving}" if verdict is not None else "no check"
+
+
+def last_check(row: Row) -> str:
+    """As HAProxy's page shows it: `L7STS/503 in 12ms`; empty for a server that was not checked."""
+    if not row.get("check_status"):
+        return ""
+    code = f"/{row['check_code']}" if "check_code" in row else ""
+    return f"{row['check_status']}{code} in {row['check_duration']}ms"
 
 
 def _frontend(frontend: Frontend, iid: int) -> Row:
@@ -96,7 +116,7 @@ def _frontend(frontend: Frontend, iid: int) -> Row:
     return row
 
 
-def _server(server: Server, iid: int, verdict: Verdict | None) -> Row:
+def _server(server: Server, iid: int, verdict: Verdict | None, *, agent_down: bool) -> Row:
     row: Row = {
         "pxname": server.backend.name,
         "svname": server.name,
@@ -110,7 +130,7 @@ def _server(server: Server, iid: int, verdict: Verdict | None) -> Row:
         "eresp": server.response_errors,
         "wretr": server.retries,
         "wredis": server.redispatches,
-        "status": status_of(server, verdict),
+        "status": status_of(server, verdict, agent_down=agent_down),
         "weight": server.weight,
         "act": int(not server.backup),
         "bck": int(server.backup),

@@ -172,7 +172,7 @@ def _servers(servers: list[dict[str, Any]]) -> Table:
             escape(server["server"]),
             _coloured(server["status"]),
             str(server["sessions"]),
-            server["check"],
+            f"{server['check']} in {server.get('last_duration_ms', 0)} ms" if server["check"] else "",
             escape(
                 "\n".join(text for text in (server["last_result"], server.get("last_details", "")) if text)
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import attrs
 
@@ -85,11 +85,12 @@ def frontend(name: str, written: FrontendTable, defaults: DefaultsTable, maxconn
 def backend(name: str, written: BackendTable, defaults: DefaultsTable) -> Backend:
     """A backend and its servers."""
     table = _inherit(written, defaults)
+    common = _with_common(written.check, defaults.check or None)
     standard = Backend(name)
     return Backend(
         name=name,
         servers=tuple(
-            _server(server, position, one, table.httpchk or None, table.source)
+            _server(server, position, _checked(one, common), table.httpchk or None, table.source)
             for position, (server, one) in enumerate(table.server.items(), 1)
         ),
         mode=table.mode or standard.mode,
@@ -185,7 +186,8 @@ def _check(written: CheckTable, httpchk: HttpCheck | None, send_proxy: ProxyVers
     if greets is None:
         elsewhere = written.addr is not None or written.port is not None or kind in WITHOUT_ADDRESS
         greets = send_proxy is not None and not elsewhere
-    first, urls = written.http or httpchk or HttpCheck(), written.urls
+    first, urls = written.http or httpchk or HttpCheck(), written.urls or ()
+    standard = Check()
     if urls and written.http is None:
         first, urls = urls[0], urls[1:]
     return Check(
@@ -198,18 +200,45 @@ def _check(written: CheckTable, httpchk: HttpCheck | None, send_proxy: ProxyVers
         tls=Tls(written.sni, written.verify == "required", written.ca_file) if written.ssl else None,
         address=written.addr,
         port=written.port,
-        inter=written.inter,
+        inter=standard.inter if written.inter is None else written.inter,
         fastinter=written.fastinter,
         downinter=written.downinter,
-        rise=written.rise,
-        fall=written.fall,
+        rise=written.rise or standard.rise,
+        fall=written.fall or standard.fall,
         send_proxy=(send_proxy or ProxyVersion.V1) if greets else None,
         delay_before_retry=written.delay_before_retry,
         warmup=written.warmup,
-        jitter=written.jitter,
-        init_state=written.init_state,
-        shared=written.shared,
+        jitter=standard.jitter if written.jitter is None else written.jitter,
+        init_state=written.init_state or standard.init_state,
+        shared=written.shared is not False,
     )
+
+
+def _checked(server: ServerTable, common: CheckTable | None) -> ServerTable:
+    """`server` with the check that it has after all; who tracks another needs no common one."""
+    if server.check is None and server.track is not None:
+        return server
+    return attrs.evolve(server, check=_with_common(server.check, common))
+
+
+def _with_common(own: CheckTable | Literal[False] | None, common: CheckTable | None) -> CheckTable | None:
+    """`own` with what it does not say taken from `common`; None for no check.
+
+    Of what is said of kinds it takes only what is said of its own kind, if it names one.
+    """
+    if own is None or common is None or own is False:
+        return common if own is None else own or None
+    kind = own.type or next(iter(own.kinds), None)
+    foreign = {one.value for one in CheckKind if one is not kind}
+    if kind is not CheckKind.HTTP:
+        foreign.add("urls")
+    foreign = {"type", *foreign} if kind is not None else set()
+    values = {
+        field.name: getattr(common, field.name)
+        for field in attrs.fields(CheckTable)
+        if getattr(own, field.name) is None and field.name not in foreign
+    }
+    return attrs.evolve(own, **values)
 
 
 def _inherit(table: T, defaults: object) -> T:

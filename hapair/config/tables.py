@@ -404,6 +404,8 @@ stick_table = table(
     store=one_or_more(stick.stored),
 )
 
+_checked = switch(tables_check.check, CheckTable)
+
 server = table(
     ServerTable,
     address=addresses.server,
@@ -423,7 +425,7 @@ server = table(
     send_proxy=switch(fields.member(ProxyVersion), lambda: ProxyVersion.V1),
     proxy_v2_options=one_or_more(fields.choice("crc32c", "authority", "unique-id")),
     source=sources.source,
-    check=switch(tables_check.check, CheckTable),
+    check=_checked,
     observe=_observe,
     error_limit=fields.positive,
     on_error=fields.member(OnError),
@@ -496,6 +498,7 @@ backend = table(
     originalto=_originalto,
     forwarded=_forwarded,
     httpchk=_httpchk,
+    check=_checked,
     source=sources.source,
     acl=_acl,
     http_request=one_or_more(string),
@@ -549,6 +552,7 @@ defaults = table(
     abortonclose=fields.boolean,
     forwarded=_forwarded,
     httpchk=_httpchk,
+    check=_checked,
     cookie=_cookie,
     dynamic_cookie_key=string,
     persist=fields.boolean,

@@ -54,25 +54,27 @@ Off = Literal[False]
 
 @attrs.frozen
 class CheckTable:
+    """A server's check, or what a backend's or all servers' checks have in common."""
+
     type: CheckKind | None = None
     addr: str | None = None
     port: int | None = None
-    inter: float = 2.0
+    inter: float | None = None
     fastinter: float | None = None
     downinter: float | None = None
-    rise: int = 2
-    fall: int = 3
+    rise: int | None = None
+    fall: int | None = None
     send_proxy: bool | None = None
     delay_before_retry: float | None = None
     warmup: float | None = None
-    jitter: int = 3
-    init_state: InitState = InitState.UP
-    shared: bool = True
+    jitter: int | None = None
+    init_state: InitState | None = None
+    shared: bool | None = None
     http: HttpCheck | None = None
-    urls: tuple[HttpCheck, ...] = ()
-    ssl: bool = False
+    urls: tuple[HttpCheck, ...] | None = None
+    ssl: bool | None = None
     sni: str | None = None
-    verify: str = "none"
+    verify: str | None = None
     ca_file: str | None = None
     icmp: IcmpCheck | None = None
     udp: UdpCheck | None = None
@@ -114,7 +116,7 @@ class ServerTable:
     send_proxy: ProxyVersion | Off = False
     proxy_v2_options: tuple[str, ...] = ()
     source: Source | None = None
-    check: CheckTable | Off = False
+    check: CheckTable | Off | None = None
     observe: int | None = None
     error_limit: int = 10
     on_error: OnError = OnError.FAIL_CHECK
@@ -206,6 +208,7 @@ class FrontendTable:
 
 @attrs.frozen
 class BackendTable:
+    check: CheckTable | Off | None = None
     server: Mapping[str, ServerTable] = attrs.field(factory=dict)
     mode: Mode | None = None
     balance: Balance | None = None
@@ -283,6 +286,7 @@ class DefaultsTable:
     abortonclose: bool | None = None
     forwarded: tuple[Forwarded, ...] | Off | None = None
     httpchk: HttpCheck | Off | None = None
+    check: CheckTable | Off | None = None
     cookie: Cookie | Off | None = None
     dynamic_cookie_key: str | None = None
     persist: bool | None = None

@@ -474,6 +474,10 @@ class DataPlane:
             self._agents_down.add((backend_name, server_name))
         self.set_server_up(backend_name, server_name, up=up and checked_up, why=why)
 
+    def agent_down(self, backend_name: str, server_name: str) -> bool:
+        """Is it down by its agent's word?"""
+        return (backend_name, server_name) in self._agents_down
+
     def agent_said(
         self,
         backend_name: str,

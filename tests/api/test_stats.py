@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from hapair.api.stats import COLUMNS, rows, to_csv
+from hapair.api.stats import COLUMNS, rows, status_of, to_csv
+from hapair.health.service import Verdict
 
 
 def by_name(plane, verdicts):
@@ -31,6 +32,33 @@ def test_a_server_says_what_its_checks_found(plane, verdicts):
     assert "check_code" not in table["be", "s2"]
     assert table["be", "s3"]["status"] == "no check"
     assert (table["be", "s3"]["act"], table["be", "s3"]["bck"], table["be", "s3"]["slim"]) == (0, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("up", "health", "administrative", "status"),
+    [
+        (True, "3/3 UP", "ready", "UP"),
+        (True, "2/3 UP", "ready", "UP 2/3"),
+        (True, "2/3 UP", "drain", "DRAIN 2/3"),
+        (True, "3/3 UP", "maint", "MAINT"),
+        (False, "0/2 DOWN", "ready", "DOWN"),
+        (False, "1/2 DOWN", "drain", "DOWN 1/2"),
+    ],
+)
+def test_a_server_on_its_way_says_how_far_it_is(plane, verdicts, up, health, administrative, status):
+    """HAProxy's words: `UP 2/3` has had a failed check, `DOWN 1/2` a good one."""
+    server = plane.backends["be"].by_name["s1"]
+    plane.set_server_up("be", "s1", up=up)
+    server.administrative = administrative
+    outcome = verdicts["be", "s1"].outcome
+    assert status_of(server, Verdict(up, False, outcome, health, 0.0)) == status
+
+
+def test_a_server_that_its_agent_took_down_says_so(plane, verdicts):
+    plane.agent_state("be", "s1", up=False, checked_up=True, why="")
+    assert by_name(plane, verdicts)["be", "s1"]["status"] == "DOWN (agent)"
+    plane.agent_state("be", "s1", up=True, checked_up=True, why="")
+    assert by_name(plane, verdicts)["be", "s1"]["status"] == "UP"
 
 
 def test_a_backend_is_down_when_none_of_its_servers_is_left(plane, verdicts):

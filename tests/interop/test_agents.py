@@ -52,13 +52,13 @@ class Agent(Listener):
 def ours(folder) -> tuple[str, int]:
     rows = list(csv.DictReader(ask(folder, "show stat").removeprefix("# ").strip().splitlines()))
     row = next(row for row in rows if row["svname"] == "s")
-    return row["status"].split(" ")[0], int(row["weight"])
+    return row["status"], int(row["weight"])
 
 
 def theirs(haproxy: Haproxy) -> tuple[str, int]:
     rows = csv.DictReader(haproxy.command("show stat -1 4 -1").removeprefix("# ").strip().splitlines())
     row = next(iter(rows))
-    return row["status"].split(" ")[0], int(row["weight"])
+    return row["status"], int(row["weight"])
 
 
 def test_both_do_what_the_agent_says(tmp_path):
@@ -79,13 +79,13 @@ def test_both_do_what_the_agent_says(tmp_path):
                 for line, wanted in (
                     (b"up\n", ("UP", 40)),
                     (b"50%\n", ("UP", 20)),
-                    (b"drain\n", ("DRAIN", 20)),
+                    (b"drain\n", ("DRAIN (agent)", 20)),
                     (b"ready 100%\n", ("UP", 40)),
                     (b"maint\n", ("MAINT", 40)),
                     (b"ready\n", ("UP", 40)),
-                    (b"down #disk\n", ("DOWN", 40)),
-                    (b"hello\n", ("DOWN", 40)),
-                    (b"100%\n", ("DOWN", 40)),
+                    (b"down #disk\n", ("DOWN (agent)", 40)),
+                    (b"hello\n", ("DOWN (agent)", 40)),
+                    (b"100%\n", ("DOWN (agent)", 40)),
                     (b"up\n", ("UP", 40)),
                 ):
                     agent.line = line
