@@ -30,6 +30,7 @@ from hapair.errors import StartError
 from hapair.proxy.backend import Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
+from hapair.proxy.quorum import live_weight
 from hapair.tables.directory import Directory, make_tables
 
 if TYPE_CHECKING:
@@ -438,7 +439,7 @@ class DataPlane:
     def live_weight(self, backend_name: str) -> int:
         """What the quorum of a backend counts."""
         backend = self.backends.get(backend_name)
-        return backend.live_weight() if backend is not None else 0
+        return live_weight(backend) if backend is not None else 0
 
     def set_sorry(self, backend_name: str, alone: bool) -> None:
         """The quorum of a backend is not met: its sorry server serves `alone`; or it is met."""

@@ -325,17 +325,6 @@ class Backend:
         for server in self.servers:
             self._changed(server)
 
-    def live_weight(self) -> int:
-        """What a quorum counts: active servers that could serve, whoever stands aside now."""
-        return sum(
-            server.weight
-            for server in self.servers
-            if server.up
-            and server.administrative == "ready"
-            and not server.backup
-            and server is not self.sorry
-        )
-
     def set_maxconn(self, server: Server, maxconn: int) -> None:
         """Another limit; 0 for none."""
         fixed = server.minconn == server.maxconn

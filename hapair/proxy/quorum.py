@@ -7,7 +7,24 @@ does not flap everything; without any live server it is lost in any case.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
+
+if TYPE_CHECKING:
+    from hapair.proxy.backend import Backend
+
+
+def live_weight(backend: Backend) -> int:
+    """What a quorum counts: active servers that could serve, whoever stands aside now."""
+    return sum(
+        server.weight
+        for server in backend.servers
+        if server.up
+        and server.administrative == "ready"
+        and not server.backup
+        and server is not backend.sorry
+    )
 
 
 @attrs.frozen
