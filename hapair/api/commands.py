@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hapair import __version__
+from hapair.api.pattern_commands import PatternCommands
 from hapair.api.stats import Row, rows, to_csv
 from hapair.api.status import report
 from hapair.api.stick_commands import StickCommands
@@ -31,14 +32,21 @@ _CHANGING = frozenset(("add", "clear", "del", "disable", "enable", "set", "shutd
 """First words of commands that every process has to hear that serves clients."""
 _HELP = """\
 The following commands are valid at this level:
+  add acl <acl> <pattern>                 : add a pattern; files are called by their path, or #<id>
+  add map <map> <key> <value>             : add a map entry
+  clear {acl|map} <file>                  : forget every entry
   clear table <table> [<filter>]*         : forget entries: data.<type> <op> <n>, or key <key>
+  del {acl|map} <file> [<key>|#<ref>]     : delete entries
+  get {acl|map} <file> <sample>           : what the rules that ask a file find for a sample
   get weight <bk>/<srv>                   : report a server's current weight
   help                                    : this list
   prompt                                  : toggle interactive mode with prompt
   quit                                    : disconnect
+  set map <map> [<key>|#<ref>] <value>    : change map entries
   set server <bk>/<srv> state <state>     : ready, drain or maint
   set table <table> key <key> [data.* <n>]* : make or change an entry
   set weight <bk>/<srv> <weight>[%]       : change a server's weight
+  show {acl|map} [<file>]                 : files of patterns or maps, or the entries of one
   show backend                            : list the backends
   show errors [<px>] [request|response]   : the last messages that were refused, and why
   show info                               : report information about the process
@@ -72,6 +80,7 @@ class Commands:
         """Called after an operator changed what a server may do."""
         self._started = time.monotonic()
         self._stick = StickCommands(lambda: plane.tables)
+        self._patterns = PatternCommands(lambda: plane.references)
         self._verbs: list[tuple[str, Callable[[list[str]], str]]] = [
             ("show stat", lambda _: to_csv(self.table())),
             ("show info", lambda _: self._info()),
@@ -86,6 +95,8 @@ class Commands:
             ("show table", self._stick.show),
             ("clear table", self._stick.clear),
             ("set table", self._stick.set),
+            *self._patterns.verbs("acl"),
+            *self._patterns.verbs("map"),
             ("help", lambda _: _HELP),
         ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from hapair.config.delta import delta
+from hapair.config.delta import NOTHING, delta
 from hapair.config.groups import sharing_tracks
 from hapair.dataplane.resolve import resolve_all
 from hapair.dataplane.service import gate_addresses
@@ -43,4 +43,5 @@ async def apply(node: Node, config: NodeConfig) -> str:
     node.tracking.adopt(sharing_tracks(config.vrrp, config.sync_groups.values()))
     node.tell_states()
     await node.routers.apply(config)
-    return change.summary()
+    files = [f"{reference.path} changed" for reference, _ in prepared.changes]
+    return "; ".join([*files, *([change.summary()] if change.summary() != NOTHING or not files else [])])

@@ -12,6 +12,9 @@ LIVE = frozenset({"maxconn", "hard_stop_after"})
 """Keys of [node] that a running node follows; the others are used once, at the start."""
 
 
+NOTHING = "nothing changed"
+
+
 @attrs.frozen
 class Names:
     """The tables of one section, each name in exactly one tuple."""
@@ -49,7 +52,7 @@ class Delta:
             for name in getattr(names, what)
         ]
         parts += [f"{key} changed" for key in self.live_keys]
-        return "; ".join(parts) or "nothing changed"
+        return "; ".join(parts) or NOTHING
 
 
 def delta(old: NodeConfig, new: NodeConfig) -> Delta:

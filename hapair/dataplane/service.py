@@ -31,6 +31,8 @@ from hapair.proxy.backend import Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
 from hapair.proxy.quorum import live_weight
+from hapair.rules.lexer import RuleError
+from hapair.rules.pattern_files import References
 from hapair.tables.directory import Directory, make_tables
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ if TYPE_CHECKING:
     from hapair.proxy.frontend import Responder
     from hapair.proxy.server import Server
     from hapair.proxy.tally import Tally
+    from hapair.rules.pattern_files import Reference
     from hapair.tables.directory import Named
+
+    Changes = tuple[tuple[Reference, list[tuple[str, str]]], ...]
 
 logger = logging.getLogger("hapair.dataplane")
 
@@ -88,6 +93,8 @@ class Prepared:
     backends: Mapping[str, Backend]
     frontends: Mapping[str, Frontend]
     tables: Mapping[str, Named]
+    changes: Changes = ()
+    """Files of patterns with other lines than rules know."""
 
     def close(self) -> None:
         """It will not be committed."""
@@ -123,6 +130,8 @@ class DataPlane:
         self.backends: dict[str, Backend] = {}
         self.tables: dict[str, Named] = {}
         """Stick tables by the name that rules call them."""
+        self.references = References()
+        """Files of patterns and maps that rules ask."""
         self.frontends: dict[str, Frontend] = {}
         self.listeners: dict[str, Listener] = {}
         self._sink = sink
@@ -176,7 +185,9 @@ class DataPlane:
                 places: dict[str, object] = {
                     server.name: addresses[key(server)] for server in backend.servers
                 }
-                backends[name] = Backend(backend, places, self._woken, _CHANCE.randrange, tables)
+                backends[name] = Backend(
+                    backend, places, self._woken, _CHANCE.randrange, tables, self.references
+                )
                 backends[name].suspected = self._suspected
         frontends: dict[str, Frontend] = {}
         with contextlib.ExitStack() as bound:
@@ -189,8 +200,15 @@ class DataPlane:
                 for bind in frontend.bind:
                     if not self._is_bound(bind.text):
                         sockets[bind.text] = self._bind(bind, bound)
+            changed = self._reread()
             bound.pop_all()
-        return Prepared(config, addresses, sockets, backends, frontends, named)
+        return Prepared(config, addresses, sockets, backends, frontends, named, changed)
+
+    def _reread(self) -> Changes:
+        try:
+            return tuple(self.references.changed())
+        except RuleError as error:
+            raise StartError(error.message) from None
 
     def _is_bound(self, text: str) -> bool:
         return text in self.listeners
@@ -209,15 +227,25 @@ class DataPlane:
 
     def _compile(self, frontend: model.Frontend, tables: Directory) -> Frontend:
         responder = self._responder(frontend) if frontend.stats is not None else None
-        sink = self._sink
+        sink, references = self._sink, self.references
         return Frontend(
-            frontend, self.backends, self.process, self.dates, sink.write, responder, tables, sink.write_clean
+            frontend,
+            self.backends,
+            self.process,
+            self.dates,
+            sink.write,
+            responder,
+            tables,
+            sink.write_clean,
+            references,
         )
 
     def commit(self, prepared: Prepared, gated: Iterable[IPAddress]) -> None:
         """Switch over.  Unchanged listeners, sessions and servers do not notice."""
         self.config = prepared.config
         self.tables = dict(prepared.tables)
+        for reference, lines in prepared.changes:
+            reference.replace(lines)
         self._gated = frozenset(gated)
         self.process.maxconn = prepared.config.node.maxconn
         self.process.node = prepared.config.node.name

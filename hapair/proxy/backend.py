@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hapair.balance.balancer import Balancer
     from hapair.config import model
+    from hapair.rules.pattern_files import References
 
 
 NO_REUSE: Final = 0
@@ -70,6 +71,7 @@ class Backend:
         woken: list[Any],
         chance: Callable[[int], int] = lambda _below: 0,
         tables: Directory = NO_TABLES,
+        references: References | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -102,7 +104,7 @@ class Backend:
         self.server_close = config.http_server_close or config.httpclose
         self.buffers = config.http_buffer_request
         self.http = config.mode is Mode.HTTP
-        self.rules = BackendRules(config, tables)
+        self.rules = BackendRules(config, tables, references)
         events = _RETRYABLE if "all-retryable-errors" in config.retry_on else frozenset[str]()
         events |= frozenset(config.retry_on) if self.http else frozenset({"conn-failure"})
         self.retries_connect = "conn-failure" in events

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hapair.proxy.log_line import Dates
     from hapair.proxy.tally import Tally
     from hapair.rules.facts import Facts
+    from hapair.rules.pattern_files import References
 
 
 class Process:
@@ -134,6 +135,7 @@ class Frontend:
         responder: Responder | None = None,
         tables: Directory = NO_TABLES,
         log_clean: Log | None = None,
+        references: References | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -163,7 +165,7 @@ class Frontend:
         self.tcplog = config.log_format is LogFormat.TCPLOG
         self.dontlognull = config.dontlognull
         self.default_backend = config.default_backend
-        self.rules = FrontendRules(config, tables)
+        self.rules = FrontendRules(config, tables, references)
         self.line = self.rules.line
         """Makes the log lines; None where the session writes httplog or tcplog itself, which is faster."""
         self.lines = 0

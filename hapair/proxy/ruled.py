@@ -12,7 +12,7 @@ from hapair.rules.actions import UNTIL, compile_rules
 from hapair.rules.fetch import END, REQUEST
 from hapair.rules.lexer import RuleError
 from hapair.rules.log_formats import compile_format, compile_unique_id
-from hapair.rules.pattern_files import Files
+from hapair.rules.pattern_files import Files, References
 from hapair.rules.stick_rules import compile_stick
 from hapair.rules.template import Template, compile_log_format, compile_template
 from hapair.tables.directory import Directory, make_tables
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 class FrontendRules:
     """Raises RuleError for what `hapair check` would have refused."""
 
-    def __init__(self, config: model.Frontend, tables: Directory) -> None:
-        setting = Setting(Files(tables.of(config.name)), REQUEST)
+    def __init__(
+        self, config: model.Frontend, tables: Directory, references: References | None = None
+    ) -> None:
+        setting = Setting(Files(tables.of(config.name), references), REQUEST)
         capture = config.capture
         if capture is not None:
             setting.captures = [len(capture.request_headers), len(capture.response_headers)]
@@ -89,8 +91,10 @@ def _line(config: model.Frontend, setting: Setting) -> Template | None:
 class BackendRules:
     """The same for a backend."""
 
-    def __init__(self, config: model.Backend, tables: Directory) -> None:
-        setting = Setting(Files(tables.of(config.name)), REQUEST, foreign=True)
+    def __init__(
+        self, config: model.Backend, tables: Directory, references: References | None = None
+    ) -> None:
+        setting = Setting(Files(tables.of(config.name), references), REQUEST, foreign=True)
         acls = {name: compile_acl(texts, Setting(setting.files)) for name, texts in config.acl.items()}
         self.http_request: list[Rule] = compile_rules("http_request", config.http_request, acls, setting)
         self.http_response: list[Rule] = compile_rules("http_response", config.http_response, acls, setting)

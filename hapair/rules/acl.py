@@ -21,12 +21,12 @@ from hapair.rules.condition import Condition, any_of
 from hapair.rules.fetch import RESPONSE
 from hapair.rules.lexer import RuleError, Word, split
 from hapair.rules.matching import TEXT_METHODS
-from hapair.rules.pattern_files import Files
+from hapair.rules.pattern_files import Files, Lines, Live, Reference, as_words
 from hapair.rules.sample import FETCHES, compile_sample
-from hapair.rules.sample_match import METHODS, compile_match
+from hapair.rules.sample_match import DEFAULT_METHOD, METHODS, compile_match
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from hapair.rules.facts import Facts, Test
 
@@ -139,17 +139,42 @@ def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
     if name not in FETCHES:
         hint = did_you_mean(fetch.name, _SPELLINGS)
         raise RuleError(first.offset, f"unknown fetch {fetch.name!r}{hint}")
-    ignore_case, method, patterns = _flags(words[1:], method, setting.files)
+    ignore_case, method, references, patterns = _flags(words[1:], method, setting.files)
+    kind = FETCHES[name].gives
+    make: Callable[[Sequence[Word]], Test]
     if not converters and _is_common(name, fetch, method):
         argument = fetch.arguments[0].text if fetch.arguments else "" if fetch.arguments is not None else None
-        return samples.compile_expression(
-            samples.Expression(name, argument, method, ignore_case, patterns, first)
+
+        def make(patterns: Sequence[Word]) -> Test:
+            return samples.compile_expression(
+                samples.Expression(name, argument, method, ignore_case, patterns, first)
+            )
+    else:
+        setting.asks = True
+        sample = compile_sample(
+            name + first.text[len(fetch.name) :], first.offset, files=setting.files, until=setting.until
         )
-    setting.asks = True
-    sample = compile_sample(
-        name + first.text[len(fetch.name) :], first.offset, files=setting.files, until=setting.until
-    )
-    return compile_match(sample, method, patterns, first, ignore_case=ignore_case)
+        kind = sample.kind
+
+        def make(patterns: Sequence[Word]) -> Test:
+            return compile_match(sample, method, patterns, first, ignore_case=ignore_case)
+
+    if not references:
+        return make(patterns)
+
+    def make_all() -> Test:
+        words = [*as_words(references, first.offset), *patterns]
+        return make(words) if words else _never  # a file may be empty, or become so
+
+    def accepts(lines: Lines) -> None:
+        if lines:
+            make([Word(key, first.offset) for key, _ in lines])
+
+    matched = method or DEFAULT_METHOD.get(kind, "str")
+    live = Live("acl", matched, make_all, accepts, ignore_case=ignore_case)
+    for reference in references:
+        reference.used_by(live)
+    return live.ask
 
 
 def _is_common(name: str, fetch: Call, method: str) -> bool:
@@ -173,10 +198,12 @@ def _without_suffix(name: str) -> tuple[str, str]:
     return (fetch, method) if fetch in SUFFIXED and method in TEXT_METHODS else (name, "")
 
 
-def _flags(words: Sequence[Word], method: str, files: Files) -> tuple[bool, str, Sequence[Word]]:
-    """(-i, matching method, patterns)."""
+def _flags(
+    words: Sequence[Word], method: str, files: Files
+) -> tuple[bool, str, list[Reference], Sequence[Word]]:
+    """(-i, matching method, files of patterns, patterns)."""
     ignore_case = keys = False
-    listed: list[Word] = []
+    listed: list[Reference] = []
     at = 0
     while at < len(words) and words[at].text.startswith("-"):
         flag = words[at]
@@ -196,14 +223,14 @@ def _flags(words: Sequence[Word], method: str, files: Files) -> tuple[bool, str,
             if flag.text == "-m":
                 method = words[at].text
             elif flag.text == "-f":
-                listed += files.patterns(words[at].text, words[at].offset, keys=keys)
+                listed.append(files.patterns(words[at].text, words[at].offset, keyed=keys))
             at += 1
         else:
             raise RuleError(
                 flag.offset,
                 f"unknown flag {flag.text!r}; there are -i, -m, -f, -M, -n, -u and --, which ends the flags",
             )
-    return ignore_case, method, [*listed, *words[at:]]
+    return ignore_case, method, listed, words[at:]
 
 
 def _advice(name: str, acls: Collection[str]) -> str:

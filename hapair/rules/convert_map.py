@@ -146,13 +146,12 @@ def _map(method: str, out: str) -> Converter:
         default = None if call.given(1) is None else _result(out, call.given(1) or "")
         where = call.where(0)
 
-        def build() -> Lookup:
-            entries = files.entries(path, where)
+        def build(entries: Entries) -> Lookup:
             if method in ("reg", "regm"):
                 return _expressions(entries, where, groups=method == "regm")
             return _BUILDERS[method](entries, where)
 
-        lookup: Lookup = files.table((path, method), build)
+        lookup: Lookup = files.table(path, method, where, build)
 
         def convert(value: Any, _facts: object) -> Value | None:
             found = lookup(value)

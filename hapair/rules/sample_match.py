@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from hapair.rules.values import Address, Kind
 
 METHODS: Final = ("found", *TEXT_METHODS, "bool", "int", "ip", "bin")
-_DEFAULT: Final[dict[str, str]] = {"bool": "bool", "int": "int", "ip": "ip", "str": "str", "meth": "str"}
+DEFAULT_METHOD: Final[dict[str, str]] = {
+    "bool": "bool",
+    "int": "int",
+    "ip": "ip",
+    "str": "str",
+    "meth": "str",
+}
 _TAKES: Final[dict[str, Kind]] = {"bool": "bool", "int": "int", "ip": "ip", "bin": "bin"}
 
 
@@ -32,7 +38,7 @@ def compile_match(
     Raises:
         RuleError: the method does not fit the sample, or a pattern the method.
     """
-    method = method or _DEFAULT.get(sample.kind, "")
+    method = method or DEFAULT_METHOD.get(sample.kind, "")
     if not method:
         raise RuleError(word.offset, f"{word.text}: say how to match: -m {', '.join(METHODS)}")
     if method == "found":

@@ -54,6 +54,19 @@ are counted in a stick table when a request, or a stream, is over; each of sever
 tables of its own. Without workers `[peers]` shares them with the other node, as HAProxy's peers do: what one
 node changes is at the other 50 ms later, `conn_cur` excepted, and all of it when the two meet again.
 
+## Files of patterns, and maps
+
+One file is read once for all the rules that name it (`-f FILE`, `map(FILE)`), in every process. `SIGHUP`
+reads them again: a changed file counts from then on, also when nothing else has changed, and takes the
+place of what the runtime socket had made of it. A file that cannot be read, or has a line that some rule
+has no use for, changes nothing.
+
+At the runtime socket, in HAProxy's words and with its answers: `show map|acl [FILE]`, `get map|acl FILE
+SAMPLE`, `add map FILE KEY VALUE`, `add acl FILE PATTERN`, `set map FILE KEY VALUE`, `del map|acl FILE KEY`,
+`clear map|acl FILE`; a file is called by its path or its number (`#0`), a line by its key or the number
+that `show` gives (`#0x2a`). What is made of a file is made anew when it is next asked, about a millisecond
+for a thousand lines. Patterns that stand in the configuration itself are not listed.
+
 ## Who belongs where
 
 ```toml
