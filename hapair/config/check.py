@@ -22,6 +22,7 @@ from hapair.config import (
     check_sync_group,
     check_track,
     check_transparent,
+    check_users,
     check_vrrp,
 )
 from hapair.config.fields import suggestion
@@ -39,6 +40,7 @@ from hapair.config.model import (
     SyncGroup,
     Track,
     Tracker,
+    UserList,
     VrrpInstance,
 )
 from hapair.config.problems import dotted, quoted
@@ -78,6 +80,7 @@ class Draft:
     trackers: Mapping[tuple[str, str], Tracker] = attrs.field(factory=dict)
     stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
     peers: Peers | None = None
+    userlists: Mapping[str, UserList] = attrs.field(factory=dict)
     tracker_names: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
     """Kind -> the names of the tables [track_KIND.NAME], all of them."""
 
@@ -114,6 +117,7 @@ def cross_check(
     check_transparent.check(draft.frontends, draft.backends, draft.node, report, transparency_mistake)
     _stick_tables(draft, report)
     check_peers.check(draft, report)
+    check_users.check(draft.userlists, report)
     _tracks(draft, report)
     _routes(draft, report)
     _listeners(draft, report)

@@ -39,7 +39,7 @@ TableMistakes = Callable[[NodeConfig], "Iterable[tuple[KeyPath, int, str]]"]
 SECTIONS = (
     *("node", "api", "peers", "email", "vrrp", "sync_group"),
     *(f"track_{kind}" for kind in tables_track.PARSERS),
-    *("stick_table", "defaults", "frontend", "backend"),
+    *("userlist", "stick_table", "defaults", "frontend", "backend"),
 )
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -155,6 +155,7 @@ def load_text(
         trackers=draft.trackers,
         stick_tables=draft.stick_tables,
         peers=draft.peers,
+        userlists=draft.userlists,
     )
     for path, offset, message in table_mistakes(config) if table_mistakes is not None else ():
         report.error(path, message, offset=offset)
@@ -218,6 +219,7 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
         api=api if isinstance(api, Api) else None,
         email=email,
         mails="email" in tree,
+        userlists=_read_named(tables.userlist, tree, "userlist", report),
         peers=_read(tables.peers, tree["peers"], ("peers",), report) if "peers" in tree else None,
         vrrp={name: resolve.instance(router, resolved) for name, router in routers.items()},
         instance_names=_names(tree.get("vrrp")),

@@ -159,6 +159,26 @@ class Api:
 
 
 @attrs.frozen
+class User:
+    """Who may log in."""
+
+    password: str
+    """A hash as crypt(3) makes it."""
+    insecure: bool = False
+    """It is the password itself."""
+    groups: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class UserList:
+    """Users and groups, for rules that ask who somebody is."""
+
+    users: Mapping[str, User] = attrs.field(factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Group -> users that it names itself."""
+
+
+@attrs.frozen
 class Peers:
     """The other node of the pair, with which stick tables are shared."""
 
@@ -928,6 +948,7 @@ class NodeConfig:
     stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
     """Those that stand by themselves."""
     peers: Peers | None = None
+    userlists: Mapping[str, UserList] = attrs.field(factory=dict)
 
     def connects_for_others(self) -> bool:
         """Is a connection to some server made in the name of its client?"""

@@ -5,7 +5,7 @@
                             ^^^
 
 Law: a password never leaves the file.  The source line is shown with the values
-of `auth` (and of what looks like it, misspelt) blotted out, and no message repeats
+of `auth` and `password` (and of what looks like it) blotted out, and no message repeats
 them.
 """
 
@@ -23,7 +23,7 @@ WIDTH = 100
 _TAB = 4
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET = re.compile(
-    r"""(?P<key>\ba[uth]{2,4}s?(?:[_-]?p[a-z]*)?["']?\s*=\s*)
+    r"""(?P<key>\b(?:a[uth]{2,4}s?(?:[_-]?p[a-z]*)?|\w*pas+w?o?r?d|\w*cookie_key)["']?\s*=\s*)
         (?P<value> \[ .*? (?: \] (?= [ \t]* (?: [,}\#\n] | \Z ) ) | \Z )   # to the end if unclosed
                  | [^\[\s] [^\n]* )""",
     re.VERBOSE | re.DOTALL,
@@ -110,7 +110,7 @@ def quoted(text: str) -> str:
 
 
 def masked(source: str) -> str:
-    """`source` with the values of `auth` blotted out; every line keeps its length."""
+    """`source` with the values of `auth` and the like blotted out; every line keeps its length."""
 
     def blot(found: re.Match[str]) -> str:
         return found["key"] + "".join(c if c in _VISIBLE else "*" for c in found["value"])

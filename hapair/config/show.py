@@ -29,6 +29,7 @@ from hapair.config.model import (
     Server,
     Stats,
     Timeouts,
+    User,
     Vip,
     VrrpInstance,
 )
@@ -58,6 +59,10 @@ def show(config: NodeConfig) -> str:
     for (kind, name), tracker in config.trackers.items():
         tree.setdefault(f"track_{kind}", {})[name] = _plain(tracker, without=("name",))
     tree["stick_table"] = {name: _plain(one) for name, one in config.stick_tables.items()}
+    tree["userlist"] = {
+        name: {"user": {who: _user(user) for who, user in one.users.items()}, "group": _toml(one.groups)}
+        for name, one in config.userlists.items()
+    }
     tree["frontend"] = {name: _frontend(frontend) for name, frontend in config.frontends.items()}
     tree["backend"] = {name: _backend(backend) for name, backend in config.backends.items()}
     if config.email is not None:
@@ -80,6 +85,11 @@ def _vrrp(instance: VrrpInstance) -> dict[str, Any]:
 
 def _vip(vip: Vip) -> str | dict[str, Any]:
     return str(vip) if vip == Vip(vip.address) else _plain(vip)
+
+
+def _user(user: User) -> dict[str, Any]:
+    key = "insecure_password" if user.insecure else "password"
+    return {key: escape(user.password), "groups": list(user.groups)}
 
 
 def _frontend(frontend: Frontend) -> dict[str, Any]:

@@ -11,7 +11,16 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from hapair.config import addresses, balancing, fields, sources, stick, tables_check, tables_notify
+from hapair.config import (
+    addresses,
+    balancing,
+    fields,
+    sources,
+    stick,
+    tables_check,
+    tables_notify,
+    tables_users,
+)
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
     Api,
@@ -314,6 +323,8 @@ node = table(
     state_file=fields.matching(r"/(?:[^\x00/]+/)*[^\x00/]+", "the absolute path of a file", 4095),
     event_log=tables_notify.event_log,
 )
+
+userlist = tables_users.userlist
 
 peers = table(Peers, listen=addresses.peer, peer=addresses.peer)
 

@@ -33,6 +33,7 @@ from hapair.proxy.log_line import Dates
 from hapair.proxy.quorum import live_weight
 from hapair.rules.lexer import RuleError
 from hapair.rules.pattern_files import References
+from hapair.rules.userlists import make_userlists
 from hapair.tables.directory import Directory, make_tables
 
 if TYPE_CHECKING:
@@ -174,9 +175,12 @@ class DataPlane:
             addresses = resolve_all(config)
         wanted = config.all_stick_tables()
         named = make_tables(wanted, self.tables)
-        tables = Directory(named)
-        if running is not None and running.all_stick_tables() != wanted:
-            running = None  # rules hold on to tables: all are compiled anew
+        tables = Directory(named, userlists=make_userlists(config.userlists))
+        if running is not None and (running.all_stick_tables(), running.userlists) != (
+            wanted,
+            config.userlists,
+        ):
+            running = None  # rules hold on to them: all are compiled anew
         backends: dict[str, Backend] = {}
         for name, backend in config.backends.items():
             if running is not None and running.backends.get(name) == backend:

@@ -15,6 +15,7 @@ from hapair.rules.log_formats import compile_format, compile_unique_id
 from hapair.rules.pattern_files import Files, References
 from hapair.rules.stick_rules import compile_stick
 from hapair.rules.template import Template, compile_log_format, compile_template
+from hapair.rules.userlists import make_userlists
 from hapair.tables.directory import Directory, make_tables
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class BackendRules:
 
 def table_mistakes(config: model.NodeConfig) -> Iterator[tuple[tuple[str | int, ...], int, str]]:
     """Path, offset and message of each rule that asks for what no stick table has."""
-    tables = Directory(make_tables(config.all_stick_tables(), {}))
+    tables = Directory(make_tables(config.all_stick_tables(), {}), userlists=make_userlists(config.userlists))
     places: list[tuple[str, model.Frontend | model.Backend]] = [
         *(("frontend", one) for one in config.frontends.values()),
         *(("backend", one) for one in config.backends.values()),

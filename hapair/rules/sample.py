@@ -17,6 +17,7 @@ from hapair.rules import (
     convert_number,
     convert_table,
     convert_text,
+    fetch_auth,
     fetch_connection,
     fetch_internal,
     fetch_request,
@@ -38,6 +39,7 @@ FETCHES: dict[str, Fetch] = {
     **fetch_connection.FETCHES,
     **fetch_request.FETCHES,
     **fetch_table.FETCHES,
+    **fetch_auth.FETCHES,
 }
 CONVERTERS: dict[str, Converter] = {
     **convert_text.CONVERTERS,

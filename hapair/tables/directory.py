@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -12,7 +12,6 @@ from hapair.tables.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from hapair.config.model import StickTable
     from hapair.tables.table import Key
@@ -49,10 +48,12 @@ class Directory:
     tables: Mapping[str, Named]
     own: str = ""
     """The frontend or backend whose table is meant when none is named."""
+    userlists: Mapping[str, Any] = attrs.field(factory=dict)
+    """`rules.userlists` by name: what rules of the same node look up beside tables."""
 
     def of(self, own: str) -> Directory:
         """The same for the rules of another place."""
-        return Directory(self.tables, own)
+        return attrs.evolve(self, own=own)
 
 
 NO_TABLES: Final = Directory({})

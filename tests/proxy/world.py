@@ -175,6 +175,7 @@ class World:
         frontend: dict[str, Any] | None = None,
         responder: Any = None,
         tables: dict[str, model.StickTable] | None = None,
+        userlists: dict[str, Any] | None = None,
         **backend: Any,
     ) -> None:
         self.now = START
@@ -186,7 +187,7 @@ class World:
         """Server name -> `refused`, `hangs` or `no descriptor`; anything else connects at once."""
         config = model.Backend(name="be", servers=servers, mode=mode, timeout=timeouts, **backend)
         self.tables = make_tables(tables or {}, {})
-        directory = Directory(self.tables)
+        directory = Directory(self.tables, userlists=userlists or {})
         self.backend = Backend(config, {s.name: None for s in servers}, self.woken, tables=directory)
         self.process = Process(1000)
         http = mode is model.Mode.HTTP

@@ -67,6 +67,25 @@ SAMPLE`, `add map FILE KEY VALUE`, `add acl FILE PATTERN`, `set map FILE KEY VAL
 that `show` gives (`#0x2a`). What is made of a file is made anew when it is next asked, about a millisecond
 for a thousand lines. Patterns that stand in the configuration itself are not listed.
 
+## Who may come in
+
+```toml
+[userlist.staff]
+group.admins = ["ann"]
+user.ann = { password = "$6$..." }
+
+[frontend.main]
+http_request = [
+  "auth realm Staff unless { http_auth(staff) }",
+  "deny unless { http_auth_group(staff) admins }",
+]
+```
+
+An ACL of `http_auth_group` tries each of the user's groups. Computing a hash takes milliseconds that traffic
+waits: so bcrypt and its like are refused, what was found out is remembered, and 20 unknown passwords are
+tried each second in each process; beyond that a password counts as wrong. Who was let in before is not
+concerned.
+
 ## Who belongs where
 
 ```toml
