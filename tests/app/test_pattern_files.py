@@ -8,6 +8,7 @@ import socket
 
 import pytest
 from app.node import free_port, running
+from kernel.namespaces import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -61,15 +62,11 @@ http_request = [
         node.signal(signal.SIGHUP)
         node.wait_for("reload: ")
         assert f"reload: {paths} changed; {answers} changed" in node.text()
-        assert ask("/b")[0] == 403
+        wait_for(lambda: ask("/b")[0] == 403, what="the worker")
         assert ask("/a") == (302, "/gone")
         assert command(f"del acl {paths} /b; add map {answers} /b by-hand").strip() == ""
         assert "by-hand" in command(f"show map {answers}")
-        if workers:
-            command(
-                "show stat"
-            )  # what it answers with comes from the workers, who have heard the rest by then
-        assert ask("/b") == (302, "/by-hand")
+        wait_for(lambda: ask("/b") == (302, "/by-hand"), what="the worker, who hears of it later")
         paths.unlink()
         node.signal(signal.SIGHUP)
         node.wait_for("nothing was changed")
