@@ -81,12 +81,16 @@ _CACHE_SIZE: Final = 4096
 class Head:
     """The lines of a head: joined as they will be sent, until somebody wants to see or change them."""
 
-    __slots__ = ("_lines", "wire")
+    __slots__ = ("_lines", "known", "wire")
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         self.wire = b""
         """All lines in one; empty while there is a list of them."""
+        self.known: dict[bytes, list[bytes]] | None = None
+        """The values of each header by its name in small letters, shared by all heads that say the same:
+        not to be changed, and true only while there is `wire`.
+        """
 
     @property
     def lines(self) -> list[bytes]:
@@ -105,6 +109,7 @@ class Head:
         """Append a line."""
         if self.wire:
             self.wire = b"%b\r\n%b" % (self.wire, line)
+            self.known = None
         else:
             self._lines.append(line)
 
@@ -165,6 +170,9 @@ class Request(Head):
 
     def header(self, name: bytes) -> list[bytes]:
         """The values of every line named `name` (lower case), hop-by-hop ones included."""
+        if self.wire and self.known is not None:
+            found = self.known.get(name)
+            return [] if found is None else found[:]
         return _values(self.lines, name) + _values(self.dropped, name)
 
     def sends(self, name: bytes) -> bool:

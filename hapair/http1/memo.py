@@ -79,10 +79,14 @@ class Memo:
 class _Fields:
     """What the header lines of a request say, whatever its request line."""
 
-    __slots__ = ("cookies", "dropped", "expect", "host", "length", "options", "upgrade", "wire")
+    __slots__ = ("cookies", "dropped", "expect", "host", "known", "length", "options", "upgrade", "wire")
 
     def __init__(self, request: Request) -> None:
         self.wire = b"".join([b"\r\n" + line for line in request.lines[1:]])
+        self.known: dict[bytes, list[bytes]] = {}
+        for line in request.lines[1:] + request.dropped:
+            name, _, value = line.partition(b":")
+            self.known.setdefault(name.lower(), []).append(value.strip(b" \t"))
         self.dropped = tuple(request.dropped)
         self.host = request.host
         self.length = request.length
@@ -167,6 +171,7 @@ def parse_request(block: bytes, memo: Memo = _requests, known_lines: Memo = _lin
         request.query = said.query
         request.text = said.text
     request.wire = line + fields.wire
+    request.known = fields.known
     if fields.dropped:
         request.dropped = list(fields.dropped)
     request.host = fields.host

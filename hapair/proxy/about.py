@@ -80,13 +80,17 @@ class About:
         self.log_level: int | None = None
         self._target: bytes | None = None
         self._edited = False
+        self._names: set[bytes] | None = None
+        """Of the request's headers, in small letters, perhaps of some that are gone; None: not looked at."""
         self._own_number: int | None = None
         self._unique_id: bytes | None = None
         self._ending: Record | None = None
 
     def renew(self) -> None:
         """The next request begins; what belongs to the connection stays."""
-        self.variables = {name: v for name, v in self.variables.items() if name.startswith(_SESSION)}
+        if self.variables:
+            self.variables = {name: v for name, v in self.variables.items() if name.startswith(_SESSION)}
+        self._names = None
         self._forget_captured()
         self.response = self.own = self._target = self.log_level = self._own_number = None
         self._unique_id = None
@@ -221,6 +225,26 @@ class About:
             return self.response_lines or [b""]
         self._edited = True
         return self._request.lines
+
+    def edit(self, name: bytes) -> tuple[list[bytes], bool]:
+        """The request's lines, where headers called `name` (small letters) are edited; are there any?
+
+        From now on there may be.
+        """
+        request = self._request
+        names = self._names
+        if names is None:
+            if request.wire and request.known is not None:
+                names = set(request.known)
+            else:
+                names = {line.partition(b":")[0].lower() for line in request.lines}
+            self._names = names
+        there = name in names
+        if not there:
+            names.add(name)
+        if name == b"host" or name == b"cookie":
+            self._edited = True
+        return request.lines, there
 
     def set_method(self, method: bytes) -> None:
         """The server gets this one; HEAD and CONNECT stay, since what follows them is delimited otherwise."""

@@ -138,10 +138,10 @@ class RequestSide(Exchange):
         """Apply rules to the request from `start` on; false when it does not go on now."""
         request = self.request
         for i in range(start, len(rules)):
-            rule = rules[i]
-            if rule.test is not None and not rule.test(request):
+            test, act = rules[i]
+            if test is not None and not test(request):
                 continue
-            verdict = rule.act(request)
+            verdict = act(request)
             if verdict is None:
                 continue
             if isinstance(verdict, Allow):

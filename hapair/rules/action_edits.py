@@ -50,14 +50,25 @@ def _set_header(*, response: bool, keep: bool) -> Callable[[Words], Act]:
             about = facts.about
             if about is None:
                 return
-            lines = about.head(response=response)
             line = before + value(facts)
+            lines = about.head(response=True)
             if not keep:
                 _delete(lines, low)
             if len(lines) < MOST_HEADERS:
                 lines.append(line)
 
-        return act
+        def act_on_request(facts: Facts) -> None:
+            about = facts.about
+            if about is None:
+                return
+            line = before + value(facts)
+            lines, there = about.edit(low)
+            if there and not keep:
+                _delete(lines, low)
+            if len(lines) < MOST_HEADERS:
+                lines.append(line)
+
+        return act if response else act_on_request
 
     return make
 
@@ -102,9 +113,15 @@ def _del_named(name: Word, wanted: bytes, *, response: bool) -> Act:
 
     def act(facts: Facts) -> None:
         if facts.about is not None:
-            _delete(facts.about.head(response=response), wanted)
+            _delete(facts.about.head(response=True), wanted)
 
-    return act
+    def act_on_request(facts: Facts) -> None:
+        if facts.about is not None:
+            lines, there = facts.about.edit(wanted)
+            if there:
+                _delete(lines, wanted)
+
+    return act if response else act_on_request
 
 
 def _may_go(line: bytes, matches: Callable[[bytes], bool]) -> bool:

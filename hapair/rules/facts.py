@@ -139,6 +139,9 @@ class Transaction(Protocol):
     def head(self, *, response: bool) -> list[bytes]:
         """Start line and header lines, to be edited in place."""
 
+    def edit(self, name: bytes) -> tuple[list[bytes], bool]:
+        """The request's lines, and whether there may be a header called `name` (small letters)."""
+
     def set_method(self, method: bytes) -> None: ...
     def set_target(self, target: bytes) -> None: ...
     def set_source(self, address: str, port: int) -> None: ...

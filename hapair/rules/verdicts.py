@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
@@ -59,9 +59,8 @@ Verdict = Allow | Answer | Tarpit | Reject | WaitForBody
 Act = Callable[["Facts"], "Verdict | None"]
 
 
-@attrs.frozen
-class Rule:
-    """One compiled rule."""
+class Rule(NamedTuple):
+    """One compiled rule: a tuple, since rules are unpacked for each request."""
 
     test: Test | None
     """None: always."""

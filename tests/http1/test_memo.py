@@ -92,6 +92,8 @@ def said(parse: Callable[[], Any]) -> Any:
     if found.pop("text", b""):
         # Only the memo knows, and only what is not edited.
         assert message.text == logged_line(b"%b %b HTTP/1.1" % (message.method, message.target))
+    for name, values in (found.pop("known") or {}).items():
+        assert message.header(name) == values, "they are read from the lines by now"
     copy = {name: list(value) if isinstance(value, list) else value for name, value in found.items()}
     for value in (message.lines, message.cookies, getattr(message, "dropped", [])):
         value.append(b"X-Spoilt: yes")
