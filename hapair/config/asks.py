@@ -166,3 +166,5 @@ class Tls:
     """The certificate must be signed by one in `ca_file`, and name `sni` where that is given."""
     ca_file: str | None = None
     """None: the certificates that the system trusts."""
+    starttls: bool = False
+    """It begins in clear text and asks for TLS; else TLS is spoken from the first byte."""

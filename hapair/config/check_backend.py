@@ -286,6 +286,7 @@ _SECURABLE = (
     *(CheckKind.TCP, CheckKind.TCP_CHECK, CheckKind.HTTP, CheckKind.SMTP, CheckKind.REDIS),
     *(CheckKind.LDAP, CheckKind.FTP),
 )
+_UPGRADABLE = (CheckKind.SMTP, CheckKind.FTP, CheckKind.LDAP, CheckKind.PGSQL, CheckKind.MYSQL)
 
 
 def _kind(check: Check, path: Path, report: Report) -> None:
@@ -297,19 +298,33 @@ def _kind(check: Check, path: Path, report: Report) -> None:
             )
     if check.ask is None and check.kind in _MUST_SAY:
         report.error((*path, "type"), f"this needs {_MUST_SAY[check.kind]}")
-    if check.tls is not None and check.kind not in _SECURABLE:
-        report.error((*path, "ssl"), f"a {check.kind.value} check speaks no TLS of its own")
+    if check.tls is not None and check.tls.starttls:
+        _starttls(check, path, report)
+    elif check.tls is not None and check.kind not in _SECURABLE:
+        hint = "; starttls would" if check.kind in _UPGRADABLE else ""
+        report.error((*path, "ssl"), f"a {check.kind.value} check speaks no TLS from the first byte{hint}")
     script_ssl = isinstance(check.ask, TcpCheck) and any(
         getattr(rule, "ssl", False) for rule in check.ask.rules
     )
     if check.tls is None and not script_ssl:
         for key in ("sni", "verify", "ca_file"):
             if report.written((*path, key)):
-                report.warning((*path, key), "this has no effect without ssl = true")
+                report.warning((*path, key), "this has no effect without ssl or starttls")
     elif check.tls is not None and check.tls.ca_file is not None and not check.tls.verify:
         report.warning((*path, "ca_file"), 'this has no effect without verify = "required"')
     if isinstance(check.ask, MysqlCheck | PgsqlCheck):
         _database(check.ask, check.kind, path, report)
+
+
+def _starttls(check: Check, path: Path, report: Report) -> None:
+    here = (*path, "starttls")
+    if check.kind not in _UPGRADABLE:
+        known = ", ".join(kind.value for kind in _UPGRADABLE)
+        report.error(here, f"a {check.kind.value} check cannot ask for TLS; these can: {known}")
+    elif report.written((*path, "ssl")):
+        report.error(here, "TLS is spoken from the first byte (ssl), or asked for: only one of both")
+    if isinstance(check.ask, MysqlCheck) and (check.ask.user is None or check.ask.version == "pre-41"):
+        report.error(here, "a MySQL server speaks TLS only with who logs in: it needs a user, and no pre-41")
 
 
 def _database(ask: MysqlCheck | PgsqlCheck, kind: CheckKind, path: Path, report: Report) -> None:

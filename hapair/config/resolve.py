@@ -197,7 +197,9 @@ def _check(written: CheckTable, httpchk: HttpCheck | None, send_proxy: ProxyVers
         ask=getattr(written, kind.value, None) or ASK_BY_DEFAULT.get(kind)
         if kind is not CheckKind.HTTP
         else None,
-        tls=Tls(written.sni, written.verify == "required", written.ca_file) if written.ssl else None,
+        tls=Tls(written.sni, written.verify == "required", written.ca_file, bool(written.starttls))
+        if written.ssl or written.starttls
+        else None,
         address=written.addr,
         port=written.port,
         inter=standard.inter if written.inter is None else written.inter,

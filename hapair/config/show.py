@@ -171,7 +171,8 @@ def _check(check: Check) -> dict[str, Any]:
         shown[check.kind.value] = _ask(check.ask)
     if check.tls is not None:
         verify = "required" if check.tls.verify else "none"
-        shown |= {"ssl": True, **_plain(check.tls, without=("verify",)), "verify": verify}
+        how = "starttls" if check.tls.starttls else "ssl"
+        shown |= {how: True, **_plain(check.tls, without=("verify", "starttls")), "verify": verify}
     return {
         **_renamed(_renamed(shown, "kind", "type"), "address", "addr"),
         "send_proxy": bool(check.send_proxy),

@@ -336,6 +336,7 @@ check = table(
     http=http_check_table,
     urls=array(http_check_table),
     ssl=fields.boolean,
+    starttls=fields.boolean,
     sni=fields.domain,
     verify=fields.choice("none", "required"),
     ca_file=fields.file_path,

@@ -73,6 +73,7 @@ class CheckTable:
     http: HttpCheck | None = None
     urls: tuple[HttpCheck, ...] | None = None
     ssl: bool | None = None
+    starttls: bool | None = None
     sni: str | None = None
     verify: str | None = None
     ca_file: str | None = None

@@ -24,7 +24,7 @@ from hapair.config.asks import IcmpCheck
 from hapair.config.model import ProxyVersion
 from hapair.health.connecting import UNREACHABLE, greeting, of_connect
 from hapair.health.plan import CheckPlan
-from hapair.health.probes.dialogue import MAX_ANSWER, Dialogue, Parting, Reconnect, Step
+from hapair.health.probes.dialogue import MAX_ANSWER, Dialogue, Parting, Reconnect, StartTls, Step
 from hapair.health.probes.kinds import DATAGRAMS
 from hapair.health.probes.outcome import EXCERPT, Finding, Outcome
 from hapair.health.schedule import Calendar
@@ -289,6 +289,8 @@ class Flights(Generic[Target]):
                 flight.unsent += data
                 flight.moving = True
                 self._reconnecting.append((flight, step))
+            case StartTls():
+                raise AssertionError("health.tls did not take this")
             case _:
                 if flight.unsent:  # a PROXY header alone
                     self._send(flight, sock)

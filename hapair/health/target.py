@@ -62,7 +62,7 @@ def _opener(plan: CheckPlan) -> Callable[[], Dialogue] | None:
     )
     if opened is None or (plan.tls is None and not later):
         return opened
-    return secured(opened, plan.tls, at_once=plan.tls is not None)
+    return secured(opened, plan.tls, at_once=plan.tls is not None and not plan.tls.starttls)
 
 
 class Target:

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 
 from hapair.config.asks import Tls
-from hapair.health.probes.dialogue import Dialogue, Parting, Reconnect, Step
+from hapair.health.probes.dialogue import Dialogue, Parting, Reconnect, StartTls, Step
 from hapair.health.probes.outcome import EXCERPT, Finding, printable
 
 HANDSHAKE = 65536
@@ -53,6 +53,8 @@ class Secured:
         self.limit = inner.limit + HANDSHAKE
         self._sent = b""
         self._heard = b""
+        self._first: bytes | None = None
+        """What is said first over TLS that was asked for; None: what is said on any new connection."""
         self._begin()
 
     def _begin(self) -> None:
@@ -102,9 +104,12 @@ class Secured:
     def _handshake(self) -> Step:
         self._tls.do_handshake()
         self._established = True
-        if self._inner.silent:
+        if self._first is not None:
+            step = self._said(self._first)
+        elif self._inner.silent:
             return Finding("L6OK")
-        step = self._said(self._inner.connected())
+        else:
+            step = self._said(self._inner.connected())
         if not isinstance(step, bytes):
             return step
         # A server that speaks first may have spoken already.
@@ -130,6 +135,8 @@ class Secured:
 
     def _said(self, step: Step) -> Step:
         """What the dialogue says, as the wire has it."""
+        if isinstance(step, StartTls):
+            return self._upgrade(step)
         if isinstance(step, Finding) or not self._on:
             if isinstance(step, Reconnect):
                 self._on = step.tls
@@ -149,6 +156,12 @@ class Secured:
         self._sent = self._heard = b""
         self._begin()
         return Reconnect(out, step.port, step.tls, step.send_proxy)
+
+    def _upgrade(self, step: StartTls) -> Step:
+        self._on, self._first = True, step.then
+        self._begin()
+        hello = self._guarded(self._handshake)
+        return step.data + hello if isinstance(hello, bytes) else hello
 
 
 class _Unable:

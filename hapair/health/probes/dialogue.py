@@ -37,7 +37,20 @@ class Reconnect:
     send_proxy: bool = False
 
 
-Step = bytes | Finding | Parting | Reconnect
+@attrs.frozen
+class StartTls:
+    """Say this, then speak TLS on the same connection.
+
+    What the server has said in clear text ends here: a dialogue that has heard more than
+    the answer it waited for must not go on.
+    """
+
+    data: bytes = b""
+    then: bytes = b""
+    """The first words over TLS."""
+
+
+Step = bytes | Finding | Parting | Reconnect | StartTls
 
 
 class Dialogue(Protocol):

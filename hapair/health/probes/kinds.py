@@ -45,6 +45,7 @@ def opener(plan: CheckPlan, entropy: Entropy) -> Callable[[], Dialogue] | None:
         return None
     if plan.kind is CheckKind.HTTP:
         return _http(plan)
+    starttls = plan.tls is not None and plan.tls.starttls
     match plan.ask:
         case AgentCheck(send=send):
             return partial(AgentProbe, send)
@@ -55,20 +56,20 @@ def opener(plan: CheckPlan, entropy: Entropy) -> Callable[[], Dialogue] | None:
         case TcpCheck() as script:
             return partial(TcpCheckProbe, script)
         case SmtpCheck(hello=hello, domain=domain):
-            return partial(smtp, hello, domain)
+            return partial(smtp, hello, domain, starttls=starttls)
         case MysqlCheck() as mysql:
-            return partial(MysqlProbe, mysql)
+            return partial(MysqlProbe, mysql, tls=plan.tls if starttls else None)
         case PgsqlCheck() as pgsql:
-            return lambda: PgsqlProbe(pgsql, entropy(18).hex().encode())
+            return lambda: PgsqlProbe(pgsql, entropy(18).hex().encode(), starttls=starttls)
         case RedisCheck() as redis:
             return partial(RedisProbe, redis)
     match plan.kind:
         case CheckKind.SSL_HELLO:
             return lambda: SslHelloProbe(entropy(32))
         case CheckKind.LDAP:
-            return LdapProbe
+            return partial(LdapProbe, starttls=starttls)
         case CheckKind.FTP:
-            return ftp
+            return partial(ftp, starttls=starttls)
         case CheckKind.TCP:
             probe = TcpProbe()
             return lambda: probe

@@ -2,7 +2,8 @@
 
 A server blocks a host that connects `max_connect_errors` times without logging
 in, so a check that only reads the greeting may shut out the balancer: give a user.
-Passwords never travel in clear text: what asks for that is refused.
+Passwords never travel in clear text: what asks for that is refused, but over TLS to a
+server that has shown its certificate.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import hashlib
 import struct
 from collections.abc import Callable
 
-from hapair.config.asks import MysqlCheck
-from hapair.health.probes.dialogue import MAX_ANSWER, Conversation, Malformed, Parting, Step
+from hapair.config.asks import MysqlCheck, Tls
+from hapair.health.probes.dialogue import MAX_ANSWER, Conversation, Malformed, Parting, StartTls, Step
 from hapair.health.probes.outcome import Finding, printable
 
 _LONG_PASSWORD, _PROTOCOL_41, _SECURE_CONNECTION, _PLUGIN_AUTH = 1, 0x200, 0x8000, 0x80000
+_SSL = 0x800
 _UTF8 = 33
 _MAX_PACKET = 0x1000000
 _NATIVE, _SHA2 = b"mysql_native_password", b"caching_sha2_password"
@@ -53,13 +55,16 @@ def _xor(one: bytes, other: bytes) -> bytes:
 class MysqlProbe(Conversation):
     """Greeting, login, query."""
 
-    def __init__(self, check: MysqlCheck) -> None:
+    def __init__(self, check: MysqlCheck, tls: Tls | None = None) -> None:
+        """With `tls` the login is held over TLS."""
         super().__init__("the greeting")
+        self._tls = tls
         self._check = check
         self._state: Callable[[int, bytes], Step] = self._greeting
         self._version = ""
         self._columns = self._left = 0
         self._tried: set[bytes] = set()
+        self._told = False
 
     def listen(self) -> Step:
         while len(self.heard) >= 4:
@@ -101,8 +106,15 @@ class MysqlProbe(Conversation):
         if plugin not in (_NATIVE, _SHA2):
             plugin = _NATIVE  # the server will ask for another
         proof = self._proof(plugin, scramble)
-        body = struct.pack("<IIB23x", flags, _MAX_PACKET, _UTF8) + user + bytes((len(proof),)) + proof
-        return packet(number + 1, body + (plugin + b"\0" if flags & _PLUGIN_AUTH else b""))
+        login = user + bytes((len(proof),)) + proof + (plugin + b"\0" if flags & _PLUGIN_AUTH else b"")
+        if self._tls is None:
+            return packet(number + 1, _terms(flags) + login)
+        if not capabilities & _SSL:
+            return self.refused("it speaks no TLS")
+        if self.heard:
+            raise Malformed("it says more in clear text than its greeting")
+        terms = _terms(flags | _SSL)
+        return StartTls(packet(number + 1, terms), then=packet(number + 2, terms + login))
 
     def _proof(self, plugin: bytes, scramble: bytes) -> bytes:
         make = native_answer if plugin == _NATIVE else sha2_answer
@@ -114,9 +126,12 @@ class MysqlProbe(Conversation):
         if payload[0] == _MORE:
             if payload[1:2] == b"\3":
                 return b""  # it knows us: OK follows
+            if self._tls is not None and self._tls.verify and payload[1:2] == b"\4" and not self._told:
+                self._told = True
+                return packet(number + 1, self._check.password.encode() + b"\0")
             return self.refused(
                 "caching_sha2_password wants the password itself, which is not sent in clear text: "
-                "log in once as this user over TLS, or use mysql_native_password"
+                "use starttls with verify, or mysql_native_password"
             )
         if payload[0] != _SWITCH:
             raise Malformed("not an answer to a login")
@@ -176,6 +191,11 @@ class MysqlProbe(Conversation):
 
     def _passed(self) -> Parting:
         return Parting(QUIT, Finding("L7OK", self._version))
+
+
+def _terms(flags: int) -> bytes:
+    """How a login begins, and alone what asks for TLS."""
+    return struct.pack("<IIB23x", flags, _MAX_PACKET, _UTF8)
 
 
 def _challenge(rest: bytes) -> tuple[bytes, bytes, int]:

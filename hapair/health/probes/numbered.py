@@ -1,12 +1,13 @@
 """SMTP and FTP: replies with a number of three digits (RFC 5321 section 4.2, RFC 959 section 4.2).
 
 A reply of several lines has a hyphen behind the number of its first line and a
-blank behind that of its last.
+blank behind that of its last.  After a good answer to STARTTLS (RFC 3207) or
+AUTH TLS (RFC 4217) TLS begins.
 """
 
 from __future__ import annotations
 
-from hapair.health.probes.dialogue import Conversation, Malformed, Parting, Step
+from hapair.health.probes.dialogue import Conversation, Malformed, Parting, StartTls, Step
 from hapair.health.probes.outcome import Finding, printable
 
 Exchange = tuple[bytes, bytes]
@@ -18,9 +19,11 @@ QUIT = b"QUIT\r\n"
 class NumberedProbe(Conversation):
     """Exchanges, one after the other."""
 
-    def __init__(self, exchanges: tuple[Exchange, ...]) -> None:
+    def __init__(self, exchanges: tuple[Exchange, ...], tls_from: int | None = None) -> None:
+        """Exchanges from number `tls_from` on are held over TLS."""
         super().__init__(_wanted(exchanges[0]))
         self._exchanges = exchanges
+        self._tls_from = tls_from
         self._at = 0
         self._number = b""
         """Of a reply whose last line has not come."""
@@ -55,6 +58,10 @@ class NumberedProbe(Conversation):
         if self._at == len(self._exchanges):
             return Parting(QUIT, Finding("L7OK", code=code))
         self.waiting_for = _wanted(self._exchanges[self._at])
+        if self._at == self._tls_from:
+            if self.heard:
+                raise Malformed("it says more in clear text than that TLS may begin")
+            return StartTls(then=self._exchanges[self._at][0])
         return self._exchanges[self._at][0]
 
 
@@ -64,11 +71,16 @@ def _wanted(exchange: Exchange) -> str:
     return f"a reply {number.decode():x<3}{after}"
 
 
-def smtp(hello: str, domain: str) -> NumberedProbe:
-    """A greeting, and a good answer to ours."""
-    return NumberedProbe(((b"", b"2"), (f"{hello} {domain}\r\n".encode(), b"2")))
+def smtp(hello: str, domain: str, *, starttls: bool = False) -> NumberedProbe:
+    """A greeting, and a good answer to ours; over TLS that was asked for, once more."""
+    if not starttls:
+        return NumberedProbe(((b"", b"2"), (f"{hello} {domain}\r\n".encode(), b"2")))
+    ehlo = f"EHLO {domain}\r\n".encode(), b"2"  # who says HELO knows no STARTTLS
+    return NumberedProbe(((b"", b"2"), ehlo, (b"STARTTLS\r\n", b"220"), ehlo), tls_from=3)
 
 
-def ftp() -> NumberedProbe:
-    """Ready for a new user."""
-    return NumberedProbe(((b"", b"220"),))
+def ftp(*, starttls: bool = False) -> NumberedProbe:
+    """Ready for a new user; over TLS that was asked for, it says good-bye."""
+    if not starttls:
+        return NumberedProbe(((b"", b"220"),))
+    return NumberedProbe(((b"", b"220"), (b"AUTH TLS\r\n", b"234"), (QUIT, b"2")), tls_from=2)

@@ -10,11 +10,12 @@ import hashlib
 import struct
 
 from hapair.config.asks import PgsqlCheck
-from hapair.health.probes.dialogue import MAX_ANSWER, Conversation, Malformed, Parting, Step
+from hapair.health.probes.dialogue import MAX_ANSWER, Conversation, Malformed, Parting, StartTls, Step
 from hapair.health.probes.outcome import Finding, printable
 from hapair.health.probes.scram import Scram
 
 TERMINATE = b"X\0\0\0\4"
+SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _VERSION_3 = 0x30000
 _MECHANISM = b"SCRAM-SHA-256"
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
@@ -43,8 +44,9 @@ def md5_answer(user: str, password: str, salt: bytes) -> bytes:
 class PgsqlProbe(Conversation):
     """Startup, login, query."""
 
-    def __init__(self, check: PgsqlCheck, nonce: bytes) -> None:
-        super().__init__("a request to log in")
+    def __init__(self, check: PgsqlCheck, nonce: bytes, *, starttls: bool = False) -> None:
+        super().__init__("leave to speak TLS" if starttls else "a request to log in")
+        self._starting_tls = starttls
         self._check = check
         self._scram = Scram(check.password or "", nonce)
         self._row: bytes | None = None
@@ -54,9 +56,20 @@ class PgsqlProbe(Conversation):
         """SCRAM began, and the server has not proved yet that it knows the password."""
 
     def connected(self) -> bytes:
-        return startup(self._check.user, self._check.database)
+        return SSL_REQUEST if self._starting_tls else startup(self._check.user, self._check.database)
+
+    def _may_start_tls(self) -> Step:
+        if self.heard[:1] == b"N":
+            return self.refused("it speaks no TLS")
+        if self.heard != b"S":  # nor may anything be behind it: that would be taken for said over TLS
+            raise Malformed("not PostgreSQL")
+        self._starting_tls, self.heard = False, b""
+        self.waiting_for = "a request to log in"
+        return StartTls(then=startup(self._check.user, self._check.database))
 
     def listen(self) -> Step:
+        if self._starting_tls:
+            return self._may_start_tls()
         while self.heard:
             kind = self.heard[:1]
             if kind not in (_AFTER_LOGIN if self._logged_in else _BEFORE_LOGIN):

@@ -7,9 +7,11 @@ from health.probes.talk import bytewise, talk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hapair.config.asks import DnsCheck, MysqlCheck, PgsqlCheck, RedisCheck, UdpCheck
-from hapair.config.model import HttpCheck
+from hapair.config.asks import DnsCheck, MysqlCheck, PgsqlCheck, RedisCheck, Tls, UdpCheck
+from hapair.config.model import CheckKind, HttpCheck
 from hapair.config.tables_check import http_expect, tcp_check
+from hapair.health.probes.agent import AgentProbe
+from hapair.health.probes.dialogue import StartTls
 from hapair.health.probes.dns import DnsProbe
 from hapair.health.probes.http import HttpListProbe, HttpProbe
 from hapair.health.probes.ldap import LdapProbe
@@ -28,7 +30,16 @@ SCRIPT = tcp_check(
 BODY = HttpCheck(expect=(http_expect("rstring up"), http_expect("! string down")))
 DIGEST = HttpCheck(digest="0" * 32)
 
+
+def mysql_greeting(capabilities: int) -> bytes:
+    """With so many of the lower capabilities; 0x800 is TLS."""
+    payload = b"\x0a8.0\0" + bytes(4) + b"abcdefgh\0" + capabilities.to_bytes(2, "little")
+    payload += b"\x21\2\0\x08\0\x15" + bytes(10) + b"abcdefghijkl\0mysql_native_password\0"
+    return len(payload).to_bytes(3, "little") + b"\0" + payload
+
+
 STREAMS = {
+    "agent": (lambda: AgentProbe(b""), [b"75% ready\n", b"up ", b"down #why\n", b"weight:9\r\n"]),
     "redis": (
         lambda: RedisProbe(RedisCheck(password="p", role="master")),
         [b"+OK\r\n+PONG\r\n", b"*1\r\n$6\r\n"],
@@ -56,6 +67,20 @@ STREAMS = {
         [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 500 No\r\n\r\n"],
     ),
 }
+STARTING_TLS = {
+    "smtp": (lambda: smtp("EHLO", "x", starttls=True), [b"220 hi\r\n", b"250 x\r\n", b"220 go\r\n"]),
+    "ftp": (lambda: ftp(starttls=True), [b"220 hi\r\n", b"234 go\r\n"]),
+    "ldap": (
+        lambda: LdapProbe(starttls=True),
+        [bytes.fromhex("300c 020102 7807 0a0100 0400 0400"), bytes.fromhex("300c 020101 6107")],
+    ),
+    "pgsql": (lambda: PgsqlProbe(PgsqlCheck("u"), b"n", starttls=True), [b"S", b"N", b"R\0\0\0\x08\0\0\0\0"]),
+    "mysql": (
+        lambda: MysqlProbe(MysqlCheck(user="u"), Tls(verify=True)),
+        [mysql_greeting(0x0A00), mysql_greeting(0), b"\2\0\0\2\1\4"],
+    ),
+}
+"""They ask for TLS in the middle: what is fed behind that stands for what is said over it."""
 DATAGRAMS = {
     "udp": (lambda: UdpProbe(UdpCheck(b"x", b"y")), [b"y"]),
     "dns": (
@@ -65,11 +90,21 @@ DATAGRAMS = {
 }
 
 
-@pytest.mark.parametrize("kind", STREAMS | DATAGRAMS)
+EVERY = STREAMS | DATAGRAMS | {f"{kind} starttls": one for kind, one in STARTING_TLS.items()}
+
+
+def test_every_kind_of_probe_is_here():
+    """`tcp` says nothing; icmp, external and file hear no bytes of a server (tests of their own)."""
+    known = {kind.value for kind in CheckKind} | {"agent"}
+    tested = {name.partition(" ")[0] for name in EVERY}
+    assert known - tested == {"tcp", "icmp", "external", "file"}
+
+
+@pytest.mark.parametrize("kind", EVERY)
 @settings(max_examples=40)
 @given(data=st.data())
 def test_arbitrary_bytes_give_a_finding_that_is_fit_for_a_log(kind, data):
-    make, starts = (STREAMS | DATAGRAMS)[kind]
+    make, starts = EVERY[kind]
     pieces = data.draw(st.lists(st.sampled_from(starts) | st.binary(min_size=1, max_size=200), min_size=1))
     probe = make()
     _, found = talk(probe, *pieces, end=True)
@@ -94,6 +129,27 @@ def test_a_stream_byte_by_byte_leads_to_the_same_verdict(kind, data):
     if kind == "http list" or (kind == "tcp_check"):
         return  # they reconnect, or forget what came before they sent: time is part of what they hear
     assert (whole and whole.status) == (parts and parts.status)
+
+
+@pytest.mark.parametrize("kind", STARTING_TLS)
+@given(st.binary(min_size=1, max_size=20))
+def test_what_is_said_in_clear_text_behind_the_leave_to_speak_tls_is_never_believed(kind, behind):
+    """Whoever sits between could have added it (CVE-2011-0411, CVE-2021-23222)."""
+    leave = {
+        "smtp": [b"220 hi\r\n", b"250 x\r\n", b"220 go\r\n"],
+        "ftp": [b"220 hi\r\n", b"234 go\r\n"],
+        "ldap": [bytes.fromhex("300c 020102 7807 0a0100 0400 0400")],
+        "pgsql": [b"S"],
+        "mysql": [mysql_greeting(0x0A00)],
+    }[kind]
+    *before, last = leave
+    probe = STARTING_TLS[kind][0]()
+    _, found = talk(probe, *before)
+    assert found is None
+    assert isinstance(probe.received(last + behind), Finding)
+    probe = STARTING_TLS[kind][0]()
+    talk(probe, *before)
+    assert isinstance(probe.received(last), StartTls)
 
 
 @pytest.mark.parametrize("kind", STREAMS)

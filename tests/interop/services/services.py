@@ -125,6 +125,17 @@ class Service:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def certify(one: Service) -> tuple[Path, Path]:
+    """A certificate for NAME, signed by itself, and its key."""
+    certificate, key = one.folder / "cert.pem", one.folder / "key.pem"
+    one.run(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
+        "-days", "2", "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}",
+        "-keyout", key, "-out", certificate,
+    )  # fmt: skip
+    return certificate, key
+
+
 def redis(*more: str) -> Service:
     one = Service("redis")
     one.start(
@@ -135,6 +146,7 @@ def redis(*more: str) -> Service:
 
 def mariadb() -> Service:
     one = Service("mariadb")
+    certificate, key = certify(one)
     data = one.folder / "data"
     one.run(
         "mariadb-install-db",
@@ -150,12 +162,14 @@ def mariadb() -> Service:
         "mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={one.folder}/s", f"--port={one.port}",
         "--bind-address=127.0.0.1", f"--pid-file={one.folder}/pid", f"--init-file={start}",
         "--innodb-buffer-pool-size=8M", "--skip-name-resolve",
+        f"--ssl-cert={certificate}", f"--ssl-key={key}",
     )  # fmt: skip
     return one
 
 
 def postgresql() -> Service:
     one = Service("postgresql")
+    certificate, key = certify(one)
     secret = one.write("password", PASSWORD)
     data = one.folder / "data"
     one.run(
@@ -163,6 +177,7 @@ def postgresql() -> Service:
     )
     one.start(
         "postgres", "-D", data, "-p", one.port, "-k", one.folder, "-h", "127.0.0.1", "-c", "fsync=off",
+        "-c", "ssl=on", "-c", f"ssl_cert_file={certificate}", "-c", f"ssl_key_file={key}",
         ready=lambda: "ready to accept connections" in one.log(),
     )  # fmt: skip
     return one
@@ -170,7 +185,12 @@ def postgresql() -> Service:
 
 def openldap() -> Service:
     one = Service("openldap")
-    config = one.write("slapd.conf", f"pidfile {one.folder}/pid\nargsfile {one.folder}/args\n")
+    certificate, key = certify(one)
+    config = one.write(
+        "slapd.conf",
+        f"pidfile {one.folder}/pid\nargsfile {one.folder}/args\n"
+        f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}\n",
+    )
     one.start("slapd", "-d", "0", "-f", config, "-h", f"ldap://127.0.0.1:{one.port}")
     return one
 
@@ -199,10 +219,12 @@ def dnsmasq() -> Service:
 
 def vsftpd() -> Service:
     one = Service("vsftpd")
+    certificate, key = certify(one)
     config = one.write(
         "vsftpd.conf",
         f"listen=YES\nlisten_address=127.0.0.1\nlisten_port={one.port}\nrun_as_launching_user=YES\nbackground=NO\n"
-        f"anonymous_enable=YES\nsecure_chroot_dir={one.folder}\none_process_model=YES\nseccomp_sandbox=NO\n",
+        f"anonymous_enable=YES\nsecure_chroot_dir={one.folder}\none_process_model=YES\nseccomp_sandbox=NO\n"
+        f"ssl_enable=YES\nrsa_cert_file={certificate}\nrsa_private_key_file={key}\n",
     )
     one.start("vsftpd", config)
     return one
@@ -211,11 +233,7 @@ def vsftpd() -> Service:
 def nginx() -> Service:
     """HTTPS: /up says so, everything else is 404; the certificate is that of NAME, in `cert.pem`."""
     one = Service("nginx")
-    one.run(
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-        "-days", "2", "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}",
-        "-keyout", one.folder / "key.pem", "-out", one.folder / "cert.pem",
-    )  # fmt: skip
+    certify(one)
     config = one.write(
         "nginx.conf",
         f"""user root; daemon off; master_process off; pid {one.folder}/pid; error_log stderr;
@@ -229,6 +247,28 @@ http {{
     ssl_certificate cert.pem; ssl_certificate_key key.pem;
     location = /up {{ return 200 "all is up"; }}
     location / {{ return 404; }}
+  }}
+}}
+""",
+    )
+    one.start("nginx", "-p", one.folder, "-c", config)
+    return one
+
+
+def mail() -> Service:
+    """nginx's mail module: SMTP with a STARTTLS that works, which OpenSMTPD 6.8 with OpenSSL 3 has not."""
+    one = Service("mail")
+    certify(one)
+    config = one.write(
+        "nginx.conf",
+        f"""load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+user root; daemon off; master_process off; pid {one.folder}/pid; error_log stderr;
+events {{ worker_connections 64; }}
+mail {{
+  server_name {NAME}; auth_http 127.0.0.1:9/;
+  server {{
+    listen 127.0.0.1:{one.port}; protocol smtp; smtp_auth none; starttls on;
+    ssl_certificate cert.pem; ssl_certificate_key key.pem;
   }}
 }}
 """,

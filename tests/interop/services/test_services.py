@@ -46,6 +46,7 @@ MAKERS = {
     "vsftpd": services.vsftpd,
     "nginx": services.nginx,
     "opensmtpd": services.opensmtpd,
+    "mail": services.mail,
 }
 
 
@@ -155,6 +156,7 @@ GOOD = {
     "vsftpd": [of(CheckKind.FTP)],
     "nginx": [of(CheckKind.SSL_HELLO), of(CheckKind.TCP, tls=Tls())],
     "opensmtpd": [of(CheckKind.SMTP, SmtpCheck("EHLO", "lb.example")), of(CheckKind.SMTP, SmtpCheck())],
+    "mail": [of(CheckKind.SMTP, SmtpCheck("EHLO", "lb.example")), of(CheckKind.SMTP, SmtpCheck())],
 }
 
 
@@ -168,6 +170,59 @@ def good(name: str, service: Service) -> list[Check]:
         https(service, expect="string 'all is up'"),
         of(CheckKind.HTTP, http=lists[0], urls=(lists[1],), tls=Tls(NAME)),
     ]
+
+
+def starting_tls(service: Service, sni: str = NAME) -> list[Check]:
+    """Checks that ask for TLS in clear text."""
+    tls = Tls(sni, True, str(service.folder / "cert.pem"), starttls=True)
+    found = {
+        "mariadb": [
+            of(
+                CheckKind.MYSQL,
+                MysqlCheck("hapair", password=PASSWORD, query="SELECT 1, 4", expect="4"),
+                tls=tls,
+            )
+        ],
+        "postgresql": [
+            of(CheckKind.PGSQL, PgsqlCheck("hapair"), tls=tls),
+            of(CheckKind.PGSQL, PgsqlCheck("hapair", "postgres", PASSWORD, "SELECT 1", "1"), tls=tls),
+        ],
+        "openldap": [of(CheckKind.LDAP, tls=tls)],
+        "vsftpd": [of(CheckKind.FTP, tls=tls)],
+        "mail": [of(CheckKind.SMTP, SmtpCheck("EHLO", "lb.example"), tls=tls)],
+    }
+    return found[service.name]
+
+
+@pytest.fixture(params=["mariadb", "postgresql", "openldap", "vsftpd", "mail"])
+def upgradable(request):
+    """The name of each service that speaks TLS when it is asked to."""
+    return request.param
+
+
+async def test_a_service_that_is_asked_for_tls_speaks_it(running, nursery, upgradable):
+    service = running(upgradable)
+    found = await verdicts(nursery, *((service.port, check) for check in starting_tls(service)))
+    assert {status for status, _ in found} == {"L7OK"}, found
+    other = starting_tls(service, "other.example")
+    found = await verdicts(nursery, *((service.port, check) for check in other))
+    assert {status for status, _ in found} == {"L6RSP"}, found
+    assert all("Hostname mismatch" in info for _, info in found)
+
+
+async def test_tls_that_was_asked_for_byte_by_byte(running, nursery, upgradable):
+    service = running(upgradable)
+    with Relay(service.port) as relay:
+        found = await verdicts(nursery, *((relay.port, check) for check in starting_tls(service)))
+    assert {status for status, _ in found} == {"L7OK"}, found
+
+
+async def test_a_service_that_hangs_when_tls_is_asked_for_runs_out_of_time(running, nursery, upgradable):
+    service = running(upgradable)
+    asked = [(service.port, check) for check in starting_tls(service)]
+    with service.frozen():
+        found = await verdicts(nursery, *asked, patience=HASTE)
+    assert {status for status, _ in found} == {"L7TOUT"}, found
 
 
 async def test_a_service_that_is_up_passes(running, nursery, each):
@@ -245,6 +300,7 @@ def wrong(name: str, service: Service) -> list[tuple[Check, str, str]]:
             (of(CheckKind.HTTP, http=HttpCheck()), "L7STS", ""),
             (of(CheckKind.SMTP, SmtpCheck()), "L7TOUT", "waiting for a reply"),
         ],
+        "mail": lambda: [(of(CheckKind.FTP, tls=Tls(starttls=True)), "L7STS", "")],
         "opensmtpd": lambda: [(of(CheckKind.REDIS, RedisCheck()), "L7RSP", "not an answer: 220")],
     }[name]()
 
@@ -273,6 +329,11 @@ async def test_a_service_that_is_down_is_refused_at_once(nursery):
 async def test_garbage_and_huge_answers_are_no_service(nursery, flood):
     with Flood(flood) as server:
         streams = [check for name, checks in GOOD.items() for check in checks if name != "dnsmasq"]
+        streams += [
+            attrs.evolve(check, tls=Tls(starttls=True))
+            for check in streams
+            if check.kind in (CheckKind.MYSQL, CheckKind.PGSQL, CheckKind.LDAP, CheckKind.FTP, CheckKind.SMTP)
+        ]
         asked = [(server.port, check) for check in streams]
         found = await verdicts(nursery, *asked, patience=HASTE)
     assert {status for status, _ in found} <= {"L7RSP", "L6RSP", "L7STS", "SOCKERR", "L7TOUT"}, found
