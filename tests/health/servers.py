@@ -88,3 +88,47 @@ class Crashing:
         """All its sockets are closed when this task waits next."""
         assert self._scope is not None
         self._scope.cancel()
+
+
+ILLS = {
+    "refused": None,
+    "hang": hang,
+    "wrong answer": partial(answer, data=BAD),
+    "garbage": partial(answer, data=b"\x16\x03\x01garbage\r\n\r\n"),
+    "nothing": partial(answer, data=b""),
+    "slow": drip,
+    "reset": reset,
+}
+"""How a server behaves when it is not well; None: it has crashed."""
+
+
+class Patient:
+    """A server that falls ill and gets well again."""
+
+    def __init__(self, name: str, ill) -> None:
+        """`ill` is one of ILLS."""
+        self.name = name
+        self._ill = ill
+        self._well = True
+        self._server = Crashing(self._behave)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        await self._server.start(nursery)
+
+    async def _behave(self, stream: trio.SocketStream) -> None:
+        if self._well or self._ill is None:
+            await answer(stream, GOOD)
+        else:
+            await self._ill(stream)
+
+    async def become(self, nursery: trio.Nursery, *, well: bool) -> None:
+        self._well = well
+        if self._ill is None:
+            if well:
+                await self._server.start(nursery)
+            else:
+                self._server.crash()
