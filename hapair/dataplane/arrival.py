@@ -9,7 +9,7 @@ from hapair.dataplane.timers import Timer
 from hapair.proxy.proxy_protocol import LONGEST, BadProxyHeader, Place, parse
 
 if TYPE_CHECKING:
-    from socket import socket
+    from socket import SocketType
 
     from hapair.dataplane.listener import Listener
 
@@ -21,7 +21,7 @@ class Arrival:
     """Reads the header, then hands its socket and the bytes after it to the listener."""
 
     def __init__(
-        self, listener: Listener, sock: socket, source: Place, local: Place, deadline: float, now: float
+        self, listener: Listener, sock: SocketType, source: Place, local: Place, deadline: float, now: float
     ) -> None:
         self.listener = listener
         self.frontend = listener.frontend

@@ -55,7 +55,7 @@ _TCP_REPAIR: Final = 19  # linux/tcp.h; not in `socket`
 _ABORT: Final = struct.pack("ii", 1, 0)
 
 
-def abort(sock: socket.socket) -> None:
+def abort(sock: socket.SocketType) -> None:
     """Make the coming close a reset: the peer must not take this for an orderly end."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
@@ -63,7 +63,7 @@ def abort(sock: socket.socket) -> None:
         pass  # already gone: nothing is left to tell
 
 
-def hush(sock: socket.socket) -> None:
+def hush(sock: socket.SocketType) -> None:
     """Make the coming close send nothing; without the right to that, a reset that goes one hop."""
     try:
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
@@ -81,7 +81,7 @@ class Host(Protocol):
     def closed(self, client: ClientEnd) -> None: ...
 
 
-def here(sock: socket.socket) -> Place:
+def here(sock: socket.SocketType) -> Place:
     """Our own end of a connection."""
     try:
         name = sock.getsockname()
@@ -119,7 +119,7 @@ class ServerEnd:
         address = server.address
         assert isinstance(address, tuple)
         family, target = address
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.sock = sock
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -164,7 +164,8 @@ class ServerEnd:
             return
         session = client.session
         if not self.connected:
-            code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            # Only when the mask says that there is an error is it worth a call to learn which.
+            code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if mask & BROKEN else 0
             if code:
                 session.connect_failed(now, timed_out=False)
             else:
@@ -309,7 +310,7 @@ class ClientEnd:
         "timer",
     )
 
-    def __init__(self, reactor: Reactor, listener: Host, sock: socket.socket, session: Session) -> None:
+    def __init__(self, reactor: Reactor, listener: Host, sock: socket.SocketType, session: Session) -> None:
         self.reactor = reactor
         self.listener = listener
         self.sock = sock
@@ -456,7 +457,7 @@ class ClientEnd:
             self.listener.closed(self)
 
     @staticmethod
-    def _shut(sock: socket.socket) -> None:
+    def _shut(sock: socket.SocketType) -> None:
         try:
             sock.shutdown(socket.SHUT_WR)
         except OSError:

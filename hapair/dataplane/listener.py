@@ -26,6 +26,8 @@ from hapair.proxy.transaction import HttpSession
 from hapair.proxy.tunnel import TcpSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hapair.config.model import Bind
     from hapair.dataplane.reactor import Reactor
     from hapair.proxy.frontend import Frontend
@@ -116,6 +118,8 @@ class Listener:
         self.reactor = reactor
         self.bind = bind
         self.sock = sock
+        self._family = int(sock.family)
+        self._accept: Callable[[], tuple[int, object]] = sock._accept  # type: ignore[attr-defined]
         self.frontend = frontend
         self.listening = False
         self.paused = False
@@ -130,6 +134,9 @@ class Listener:
     def open(self) -> None:
         """Listen."""
         if not self.listening:
+            if self._family != socket.AF_UNIX:
+                # Those who are accepted inherit it.
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock.listen(self.frontend.config.backlog)
             self.listening = True
             self._watch()
@@ -185,7 +192,9 @@ class Listener:
                     return
                 frontend.rate.add(now)
             try:
-                sock, peer = self.sock.accept()
+                # As `accept`, without the wrapper in Python, which takes as long as the system call.
+                fd, peer = self._accept()
+                sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -203,11 +212,10 @@ class Listener:
         self._watch()
         self.reactor.wheel.arm(self.timer, moment)
 
-    def _accepted(self, sock: socket.socket, peer: object, now: float) -> None:
+    def _accepted(self, sock: socket.SocketType, peer: object, now: float) -> None:
         sock.setblocking(False)
         bind = self.bind
         if isinstance(peer, tuple):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.frontend.config.clitcpka:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             source, port = peer[0], peer[1]
@@ -235,7 +243,7 @@ class Listener:
         session.local = local
         self._serve(sock, session, b"", now)
 
-    def _serve(self, sock: socket.socket, session: Session, data: bytes, now: float) -> None:
+    def _serve(self, sock: socket.SocketType, session: Session, data: bytes, now: float) -> None:
         client = ClientEnd(self.reactor, self, sock, session)
         self.clients.add(client)
         session.start(now)

@@ -22,7 +22,7 @@ _TRIES: Final = 10
 """Ports of a range that are tried for one connection, as HAProxy does."""
 
 
-def make_transparent(sock: socket.socket, *, on: bool = True) -> None:
+def make_transparent(sock: socket.SocketType, *, on: bool = True) -> None:
     """Let a socket have an address that is not ours.
 
     Raises:
@@ -34,7 +34,7 @@ def make_transparent(sock: socket.socket, *, on: bool = True) -> None:
         sock.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, on)
 
 
-def change_transparency(sock: socket.socket, *, on: bool) -> None:
+def change_transparency(sock: socket.SocketType, *, on: bool) -> None:
     """Of a socket that listens already; what cannot be done is logged, for a commit cannot fail."""
     try:
         make_transparent(sock, on=on)
@@ -52,7 +52,7 @@ def may_be_transparent() -> bool:
     return True
 
 
-def bind_near_end(sock: socket.socket, origin: Origin, standing: Standing | None) -> int:
+def bind_near_end(sock: socket.SocketType, origin: Origin, standing: Standing | None) -> int:
     """Bind before `connect`; returns the port that it takes from the range, else 0.
 
     Raises:

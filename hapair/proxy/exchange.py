@@ -334,9 +334,8 @@ class Exchange(Session):
             )
         head, answered = self._head_at, self._answered_at
         placed, assigned, connected = self.placed_at, self.assigned_at, self.connected_at
-        return b'%b:%d [%b] %b %b %d/%d/%d/%d/%d %d %d - - %b%b%b %d/%d/%d/%d/%b%d %d/%d "%b"' % (
-            self.source.encode(),
-            self.port,
+        return b'%b [%b] %b %b %d/%d/%d/%d/%d %d %d - - %b%b%b %d/%d/%d/%d/%b%d %d/%d "%b"' % (
+            self._named(),
             frontend.dates.stamp(begun),
             frontend.label,
             server.label if server is not None else self._no_server(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hapair.config.model import LogFormat, Mode
 from hapair.http1.head import Request
+from hapair.http1.memo import LONGEST, Memo
 from hapair.http1.rewrite import marks
 from hapair.proxy.faults import Faults
 from hapair.proxy.rate import Rate
@@ -82,6 +83,7 @@ class Frontend:
         "backends",
         "body_rate",
         "buffers",
+        "by_path",
         "bytes_in",
         "bytes_out",
         "client_fin",
@@ -177,6 +179,8 @@ class Frontend:
         self.asks = self.rules.asks
         """Its rules want an `About` of each request."""
         self.routes = self.rules.routes
+        self.by_path = Memo() if self.rules.by_path else None
+        """Where paths were routed to, by name, when nothing else counts."""
         self.monitor_uri = config.monitor_uri.encode() if config.monitor_uri is not None else b""
         self.tarpit = config.timeout.tarpit if config.timeout.tarpit != inf else 10.0
         self.stopping = False
@@ -212,6 +216,21 @@ class Frontend:
 
     def route(self, facts: Facts) -> Backend | None:
         """The first `use_backend` whose condition holds, else the default."""
+        memo = self.by_path
+        if memo is None:
+            return self._ruled(facts)
+        path = facts.path
+        if len(path) > LONGEST:
+            return self._ruled(facts)
+        name: str | None = memo.find(path)
+        if name is not None:
+            return self.backends[name]
+        backend = self._ruled(facts)
+        if backend is not None:
+            memo.keep(path, backend.name)
+        return backend
+
+    def _ruled(self, facts: Facts) -> Backend | None:
         for test, name, chosen in self.routes:
             if test is None or test(facts):
                 if chosen is None:

@@ -10,7 +10,7 @@ from hapair.proxy.balance_key import compile_key
 from hapair.rules.acl import Setting, compile_acl, compile_condition
 from hapair.rules.actions import UNTIL, compile_rules
 from hapair.rules.fetch import END, REQUEST
-from hapair.rules.lexer import RuleError
+from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import compile_format, compile_unique_id
 from hapair.rules.pattern_files import Files, References
 from hapair.rules.stick_rules import compile_stick
@@ -41,12 +41,22 @@ class FrontendRules:
             setting.asks = True
         anywhere = Setting(setting.files)
         """An ACL may be used in any list of rules."""
-        acls = {name: compile_acl(texts, anywhere) for name, texts in config.acl.items()}
+        acls: dict[str, Test] = {}
+        beyond_path: set[str] = set()
+        for name, texts in config.acl.items():
+            anywhere.beyond_path = False
+            acls[name] = compile_acl(texts, anywhere)
+            if anywhere.beyond_path:
+                beyond_path.add(name)
         self.routes: list[Route] = []
         for use in config.use_backend:
             test = compile_condition(use.condition, acls, setting) if use.condition is not None else None
             chosen = compile_template(use.backend, 0, setting) if "%[" in use.backend else None
             self.routes.append((test, use.backend, chosen))
+            words = {word.text.lstrip("!") for word in split(use.condition)} if use.condition else set()
+            setting.beyond_path |= chosen is not None or bool(words & beyond_path)
+        self.by_path = bool(config.use_backend) and not setting.beyond_path
+        """Does a request's path alone decide where it goes?"""
         if config.default_backend is not None:
             self.routes.append((None, config.default_backend, None))
         self.monitor_fail = (

@@ -102,6 +102,8 @@ class Session:
         self.frontend = frontend
         self.source = source
         self.port = port
+        self._client = b""
+        """Both as a log line has them, once there was one."""
         self.local: Place = _UNKNOWN
         """Where the client connected to, as far as that is known."""
         self.authority = b""
@@ -409,6 +411,12 @@ class Session:
         """End the request with an error of ours (`status`) and the log flags."""
         raise NotImplementedError
 
+    def _named(self) -> bytes:
+        """`source:port` of a log line."""
+        if not self._client:
+            self._client = b"%b:%d" % (self.source.encode(), self.port)
+        return self._client
+
     def _no_server(self) -> bytes:
         """`backend/server` of a log line when there was no server."""
         return (self.backend.label if self.backend is not None else self.frontend.label) + b"/<NOSRV>"
@@ -417,9 +425,8 @@ class Session:
         """A line of what `option tcplog` writes."""
         frontend, backend, server = self.frontend, self.backend, self.server
         placed, assigned, connected = self.placed_at, self.assigned_at, self.connected_at
-        return b"%b:%d [%b] %b %b %d/%d/%d %d %b %d/%d/%d/%d/%b%d %d/%d" % (
-            self.source.encode(),
-            self.port,
+        return b"%b [%b] %b %b %d/%d/%d %d %b %d/%d/%d/%d/%b%d %d/%d" % (
+            self._named(),
             frontend.dates.stamp(begun),
             frontend.label,
             server.label if server is not None else self._no_server(),

@@ -71,6 +71,8 @@ class Setting:
     """Set once something is compiled that asks more than the request's own facts."""
     outgoing: bool = False
     """Set once something is compiled that asks for our address towards the server."""
+    beyond_path: bool = False
+    """Set once something is compiled that asks for more than the request's path."""
     captures: list[int] = attrs.field(factory=lambda: [0, 0])
     """How many slots there are for what is captured of requests and of responses."""
     foreign: bool = False
@@ -143,6 +145,8 @@ def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
     kind = FETCHES[name].gives
     make: Callable[[Sequence[Word]], Test]
     if not converters and _is_common(name, fetch, method):
+        if name != "path" or references:  # what is in a file may change
+            setting.beyond_path = True
         argument = fetch.arguments[0].text if fetch.arguments else "" if fetch.arguments is not None else None
 
         def make(patterns: Sequence[Word]) -> Test:
@@ -150,7 +154,7 @@ def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
                 samples.Expression(name, argument, method, ignore_case, patterns, first)
             )
     else:
-        setting.asks = True
+        setting.asks = setting.beyond_path = True
         sample = compile_sample(
             name + first.text[len(fetch.name) :], first.offset, files=setting.files, until=setting.until
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hapair.config import model
 from hapair.config.model import ForwardFor, UseBackend
 from hapair.http1.head import Request, parse_request
+from hapair.http1.memo import LONGEST
 from hapair.proxy.backend import Backend
 from hapair.proxy.frontend import Frontend, Process
 from hapair.proxy.log_line import Dates
@@ -37,6 +40,50 @@ def test_the_first_rule_that_holds_decides_then_the_default() -> None:
         "static",
         "web",
     ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "by_path"),
+    [
+        ("static", True),
+        ("static !png || { path -i /a }", True),
+        ("static local", False),
+        ("!local", False),
+        ("static { hdr(host) h }", False),
+        ("static METH_GET", False),
+        ("static { path,lower /a }", False),
+        ("static { path -f /dev/null }", False),
+    ],
+)
+def test_what_a_path_led_to_is_remembered_only_when_nothing_else_counts(
+    condition: str, by_path: bool
+) -> None:
+    frontend = make(
+        pools("static", "web"),
+        acl={"static": ("path_beg /static",), "png": ("path_end .png",), "local": ("src 127.0.0.1",)},
+        use_backend=(UseBackend("static", condition),),
+        default_backend="web",
+    )
+    assert (frontend.by_path is not None) == by_path
+    request = parse_request(b"GET /static/x HTTP/1.1\r\nHost: h")
+    for source, expected in (("127.0.0.1", "static"), ("192.0.2.1", "static" if by_path else None)):
+        request.source = source
+        if by_path:
+            assert [routed(frontend, b"/static/x"), routed(frontend, b"/y")] == [expected, "web"]
+        elif "local" in condition:
+            backend = frontend.route(request)
+            assert backend is not None
+            assert backend.name == ("static" if (source == "127.0.0.1") != ("!" in condition) else "web")
+
+
+def test_where_a_path_is_too_long_to_be_remembered_the_rules_decide() -> None:
+    frontend = make(
+        pools("static", "web"),
+        use_backend=(UseBackend("static", "{ path_end .png }"),),
+        default_backend="web",
+    )
+    long = b"/" + b"x" * LONGEST
+    assert [routed(frontend, long + end) for end in (b"", b".png", b"", b".png")] == ["web", "static"] * 2
 
 
 def test_a_rule_without_a_condition_always_holds_and_nothing_is_no_backend() -> None:
