@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from hapair.dataplane.arrival import Arrival
+from hapair.dataplane.bug_log import BugLog
 from hapair.dataplane.endpoint import ClientEnd, ServerEnd
 from hapair.dataplane.listener import Listener, bind_socket
 from hapair.dataplane.outgoing import change_transparency, may_be_transparent
@@ -153,6 +154,7 @@ class DataPlane:
         self._empty = trio.Event()
         self.process.on_empty = self._on_empty
         self.bugs = 0
+        self._bug_log = BugLog()
         self.reactor.after_turn(self._serve_woken)
 
     # -- configuration -------------------------------------------------------------------
@@ -694,7 +696,7 @@ class DataPlane:
     def _bug(self, endpoint: object, error: Exception) -> None:
         """An exception costs the connection in which it happened, and is told."""
         self.bugs += 1
-        logger.error("bug in the data plane, one connection is closed", exc_info=error)
+        self._bug_log.tell(error, time.monotonic())
         client = endpoint.client if isinstance(endpoint, ServerEnd) else endpoint
         if isinstance(client, ClientEnd):
             with contextlib.suppress(Exception):

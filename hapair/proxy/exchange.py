@@ -152,7 +152,11 @@ class Exchange(Session):
         self._release()
         if backend is not None:
             backend.leave()
-        self._log(flags, now)
+        try:
+            self._log(flags, now)
+        except Exception:
+            self.backend = None  # `client_gone` comes next, and would leave it a second time
+            raise
         if not self.keep:
             self._close(now)
             return

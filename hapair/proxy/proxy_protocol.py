@@ -29,6 +29,7 @@ NETNS: Final = 0x30
 UNIQUE_ID_LONGEST: Final = 128
 
 _START: Final = b"PROXY "
+_ADDRESS: Final = frozenset("0123456789ABCDEFabcdef.:")
 _PORT: Final = re.compile(r"0|[1-9][0-9]{0,4}")
 _HEAD: Final = struct.Struct("!12sBBH")
 _TLV: Final = struct.Struct("!BH")
@@ -97,6 +98,9 @@ def _parse_v1(data: bytes) -> Conveyed | None:
     if len(words) != 5 or words[0] not in ("TCP4", "TCP6"):
         raise BadProxyHeader('not "TCP4" or "TCP6" with two addresses and two ports')
     kind = IPv4Address if words[0] == "TCP4" else IPv6Address
+    if not _ADDRESS.issuperset(words[1] + words[2]):
+        # Python would read the zone of `fe80::1%...`, with any character in it, even a line feed.
+        raise BadProxyHeader(f"not two {words[0][3:]} addresses of {words[0]}")
     try:
         source, destination = str(kind(words[1])), str(kind(words[2]))
     except ValueError:

@@ -38,6 +38,8 @@ DENIALS: Final = (
     503,
     504,
 )
+BODILESS: Final = (204, 304)
+"""A body after one of these would be taken for the next response (RFC 9110 section 6.4.1)."""
 LONGEST_FILE: Final = 16384
 """Bytes of a file that is sent as an answer, as HAProxy's buffers bound it."""
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -106,6 +108,8 @@ def _reply(
                 body = None
     if (body is not None) and not kind and not refuses:
         raise RuleError(words.action.offset, f"{words.action.text}: a body needs a content-type")
+    if body is not None and status in BODILESS:
+        raise RuleError(words.action.offset, f"{words.action.text}: status {status} has no body")
     fixed = (b"content-type: " + _CONTROL.sub(b"", kind),) if kind else ()
 
     def answer(facts: Facts) -> Answer:
@@ -133,6 +137,8 @@ def error_file(content: bytes, offset: int) -> bytes:
         for line in lines[1:]
         if line.partition(b":")[0].strip().lower() not in (b"content-length", b"connection")
     ]
+    if body and int(lines[0][9:12]) in BODILESS:
+        raise RuleError(offset, f"an error file of status {lines[0][9:12].decode()} has no body")
     first = b"HTTP/1.1" + lines[0][8:]
     return b"\r\n".join([first, b"content-length: %d" % len(body), *kept, b"", body])
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Lookup = Callable[[Any], "str | None"]
 Entries = list[tuple[str, str]]
 METHODS: Final = ("str", "beg", "sub", "dir", "dom", "end", "reg", "regm", "int", "ip")
-_RANGE: Final = re.compile(r"(-?[0-9]+)?(:)?(-?[0-9]+)?")
+_RANGE: Final = re.compile(r"(-?[0-9]{1,18})?(:)?(-?[0-9]{1,18})?")
 
 
 def _exact(entries: Entries, _offset: int) -> Lookup:

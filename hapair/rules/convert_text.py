@@ -13,7 +13,7 @@ from hapair.rules import arguments
 from hapair.rules.converter import Converter, plain
 from hapair.rules.lexer import RuleError
 from hapair.rules.patience import regular
-from hapair.rules.values import Binary, wrapped
+from hapair.rules.values import Binary, leading_number, wrapped
 
 if TYPE_CHECKING:
     from hapair.rules.arguments import Call
@@ -211,7 +211,7 @@ def _host_only(value: bytes) -> bytes:
 
 def _port_only(value: bytes) -> int:
     found = _PORT.search(value) if not value.startswith(b"[") or b"]:" in value else None
-    return int(found[1] or 0) if found is not None else 0
+    return leading_number(found[1]) if found is not None else 0
 
 
 def _htonl(value: int) -> Binary:

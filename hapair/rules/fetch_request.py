@@ -309,7 +309,7 @@ def _url_ip(facts: Facts) -> Value | None:
 
 def _url_port(facts: Facts) -> Value | None:
     found = _AUTHORITY_PORT.search(_authority(facts))
-    return int(found[1]) if found is not None else 0
+    return leading_number(found[1]) if found is not None else 0
 
 
 def basic_credentials(facts: Facts) -> tuple[str, str] | None:

@@ -21,6 +21,8 @@ _MOST: Final = (1 << 63) - 1
 _MAPPED: Final = 0xFFFF << 32
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DIGITS: Final = frozenset(b"0123456789")
+_ENOUGH: Final = 19
+"""Digits of a number within 64 bits; `int` raises ValueError for more than 4300."""
 
 
 class Binary(bytes):
@@ -45,7 +47,13 @@ def leading_number(text: bytes) -> int:
     end = at
     while end < len(text) and text[end] in _DIGITS:
         end += 1
-    return saturated(int(text[:end])) if end > at else 0
+    if end == at:
+        return 0
+    digits = text[at:end].lstrip(b"0")
+    if len(digits) > _ENOUGH:
+        return _LEAST if text[:1] == b"-" else _MOST
+    number = int(digits or b"0")
+    return saturated(-number if text[:1] == b"-" else number)
 
 
 def to_text(value: Value) -> bytes | None:

@@ -290,6 +290,8 @@ def test_what_must_not_be_written_by_rules_is_a_mistake():
         ("set-var(x) path", 8, "not a variable"),
         ("replace-path a(+)+ b", 13, "invalid regular expression"),
         ("return status 200 string x", 0, "needs a content-type"),
+        ("return status 204 content-type a/b string x", 0, "status 204 has no body"),
+        ("return content-type a/b lf-string %[path] status 304", 0, "status 304 has no body"),
         ("set-path", 8, "set-path needs a value"),
     ):
         found = rule_mistake("http_request", text, ["blocked"])

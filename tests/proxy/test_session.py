@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from proxy.world import TIMEOUTS, World, answer, get, servers, statuses
 
@@ -313,3 +315,22 @@ def test_a_want_of_descriptors_lasts_no_longer_than_a_connect_may() -> None:
     world.wait(2.1)
     assert statuses(client.got) == [503]
     world.over()
+
+
+def test_an_exception_in_the_log_costs_the_backend_one_session_only() -> None:
+    """The data plane ends such a client with `client_gone`; the backend has been left by then."""
+    world = World(servers=servers(1))
+
+    def fail(_level: int, _line: bytes) -> None:
+        raise ValueError("a bug")
+
+    client = world.client(get())
+    other = world.client(get())
+    for name in ("log", "log_clean"):
+        setattr(world.frontend, name, fail)
+    with pytest.raises(ValueError, match="a bug"):
+        client.server.says(answer())
+    with suppress(ValueError):
+        client.session.client_gone(world.now)
+    assert world.backend.current == 1
+    del other

@@ -15,7 +15,7 @@ from hapair.rules.fetch import CONNECTION, REQUEST
 from hapair.rules.lexer import RuleError
 from hapair.rules.patience import regular
 from hapair.rules.sample import CONVERTERS, FETCHES, compile_sample
-from hapair.rules.values import as_text
+from hapair.rules.values import as_text, leading_number
 
 REQUEST_LINES = Request(
     method=b"GET",
@@ -230,3 +230,23 @@ def test_an_expression_that_can_take_exponential_time_is_refused(expression):
 )
 def test_common_expressions_are_taken(expression):
     assert regular(expression, 0, ignore_case=False).pattern == expression.encode()
+
+
+@pytest.mark.parametrize("digits", ["7" * 5000, "0" * 5000 + "7", "-" + "7" * 5000, "+" + "7" * 18])
+def test_a_number_of_any_length_is_the_nearest_of_64_bits(digits):
+    """Python's `int` raises for more than 4300 digits, and any client may send them."""
+    expected = 7 if digits.startswith("0") else -(1 << 63) if digits.startswith("-") else (1 << 63) - 1
+    expected = int(digits) if len(digits) < 20 else expected
+    assert leading_number(digits.encode()) == expected
+    assert leading_number(digits.encode() + b"x") == expected
+
+
+@given(st.integers(-(1 << 70), 1 << 70), st.sampled_from([b"", b"x", b" 1"]))
+def test_leading_numbers_saturate(number, rest):
+    assert leading_number(b"%d" % number + rest) == max(-(1 << 63), min((1 << 63) - 1, number))
+
+
+def test_a_port_of_any_length_is_a_number():
+    assert value(f"str(a:{'9' * 5000}),port_only") == (1 << 63) - 1
+    assert value("str(a:8080),port_only") == 8080
+    assert value("str(a:),port_only") == 0
