@@ -4,7 +4,9 @@
 #   make lab    [ARGS="--interval 100ms --stay"]   two nodes in namespaces; kills the MASTER and watches
 #   make check  [ARGS=...]                         format, lint, import arrows, types, fast tests (ARGS: pytest's)
 #   make test   [ARGS=...]                         check, then everything with namespaces and foreign programs
-#   make chaos  [SEEDS=20 | SEED=7] [ARGS=...]     the failover tests alone; so many random sequences, or one again
+#   make chaos  [SEEDS=20 | SEED=7 | ONLY=guard] [BESIDE=keepalived] [ARGS=...]
+#                                                  the failover tests alone; so many random sequences, one again, or what
+#                                                  has that word in its name; a page with timelines (docs/chaos.md)
 #   make bench  [ARGS=...]                         CPU, latency and memory beside HAProxy and nginx
 #   make soak   [ARGS="--minutes 1"]               traffic and faults for ten minutes: is anything left behind?
 #   make bench-failover [ARGS="--rounds 3 --ipv6"] what each fault costs, beside keepalived + HAProxy
@@ -47,8 +49,12 @@ test: tools check
 
 chaos: export SEEDS := $(SEEDS)
 chaos: export SEED := $(SEED)
+chaos: export ONLY := $(ONLY)
+# A number of seeds may take an hour: the first that fails ends it.
+CHAOS := $(if $(SEED),tests/chaos/test_sequences.py,$(if $(ONLY),tests/chaos/test_disturbances.py,tests/chaos)) \
+	$(if $(SEEDS),--exitfirst) $(if $(BESIDE),--beside=$(BESIDE))
 chaos: $(VENV)/.dev
-	$(POWERS) $(BIN)/python -m pytest tests/chaos $(ARGS)
+	$(POWERS) $(BIN)/python -m pytest $(CHAOS) $(ARGS)
 
 bench: tools $(VENV)/.dev
 	$(BIN)/python bench/throughput.py $(ARGS)

@@ -7,6 +7,7 @@
     GET /slow?ms=500      200 after that time
     GET /bytes?n=1000     200, the body of lab.bodies of that length, CRC-32 in X-Body-Crc32
     GET /chunked?n=1000   the same, chunked
+    GET /paced?n=9&from=5 as much of that body from a byte on, 200 kB/s
     POST anything         200, length and CRC-32 of what arrived in X-Body-Length, X-Body-Crc32
 Every answer carries X-Backend (NAME) and X-Peer (who connected: the load balancer's own address).
 
@@ -31,6 +32,9 @@ _RECEIVE = 1 << 18
 _LONGEST_HEAD = 1 << 16
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ?]*)(?:\?([^ ]*))? HTTP/1\.([01])\Z")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+_SPAN = re.compile(rb"n=([0-9]{1,15})&from=([0-9]{1,15})\Z")
+PIECE, PAUSE = 4096, 0.02
+"""Bytes and seconds of what is paced."""
 _NUMBER = re.compile(rb"(?:n|ms)=([0-9]{1,15})\Z")
 
 
@@ -51,9 +55,14 @@ class Connection:
         self._writing = False
         self._waiting = False
         """An answer is due later."""
+        self._paced: Iterator[memoryview] | None = None
         self._body: Body | None = None
         self._head: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         self._close = False
+
+    @property
+    def gone(self) -> bool:
+        return self._sock.fileno() < 0
 
     def on_ready(self, mask: int) -> None:
         if mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
@@ -71,7 +80,18 @@ class Connection:
         return None
 
     def answer_now(self) -> None:
-        """The wait of /slow, or of a late server, is over."""
+        """The wait of /slow, of a late server or for the next piece is over."""
+        if self._paced is not None:
+            if not self._piece:
+                piece = next(self._paced, None)
+                if piece is None:
+                    self._paced, self._waiting = None, False
+                else:
+                    self._piece = piece
+            if self._paced is not None:
+                self._server.later(PAUSE, self)
+            self._turn()
+            return
         self._waiting = False
         self._answer(200, b"slow\n" if self._head[1] == b"/slow" else self._server.name + b"\n")
         self._turn()
@@ -142,6 +162,13 @@ class Connection:
             extra = b"Content-Length: %d\r\nX-Body-Crc32: %08x\r\n" % (argument, bodies.crc32(argument))
             self._send_head(200, extra)
             self._out = bodies.pieces(argument) if method != b"HEAD" else iter(())
+        elif path == b"/paced":
+            span = _SPAN.match(query)
+            length, start = (int(span[1]), int(span[2])) if span else (0, 0)
+            self._send_head(200, b"Content-Length: %d\r\n" % length)
+            self._paced = _small(bodies.pieces(start + length, start))
+            self._waiting = True
+            self._server.later(0, self)
         elif path == b"/chunked":
             extra = b"Transfer-Encoding: chunked\r\nX-Body-Crc32: %08x\r\n" % bodies.crc32(argument)
             self._send_head(200, extra)
@@ -236,6 +263,12 @@ class Body:
             self._last = self._left == 0
 
 
+def _small(pieces: Iterator[memoryview]) -> Iterator[memoryview]:
+    for piece in pieces:
+        for at in range(0, len(piece), PIECE):
+            yield piece[at : at + PIECE]
+
+
 def _chunks(length: int) -> Iterator[memoryview]:
     for piece in bodies.pieces(length):
         yield memoryview(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)))
@@ -257,6 +290,8 @@ class Server:
         self.epoll.register(self._listener, select.EPOLLIN)
 
     def later(self, delay: float, connection: Connection) -> None:
+        if connection.gone:
+            return
         heapq.heappush(self._due, (time.monotonic() + delay, next(self._order), connection))
 
     def forget(self, sock: socket.socket) -> None:

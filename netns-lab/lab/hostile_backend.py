@@ -2,12 +2,12 @@
 
     python -m lab.hostile_backend NAME ADDRESS PORT
 
-By turns: a reset instead of an answer, a reset in the middle of a body, an end in the
-middle of a body, an end instead of an answer.
+By turns: an end or a reset instead of an answer, and in the middle of a body.  What it does send is true.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import socketserver
 import struct
@@ -17,6 +17,7 @@ from itertools import count
 from lab import bodies
 
 _PROMISED, _SENT = 1000, 400
+_PACED = re.compile(rb"GET /paced\?n=([0-9]+)&from=([0-9]+) ")
 _TURNS = count()
 
 
@@ -37,10 +38,13 @@ class Hostile(socketserver.BaseRequestHandler):
             self.request.sendall(head % name)
             return
         reset, in_a_body = divmod(next(_TURNS) % 4, 2)
-        if in_a_body:
+        paced = _PACED.match(asked)
+        length, start = (int(paced[1]), int(paced[2])) if paced else (_PROMISED, 0)
+        if in_a_body and asked.startswith(b"GET "):
             head = b"HTTP/1.1 200 OK\r\nX-Backend: %s\r\nX-Peer: %s\r\nContent-Length: %d\r\n\r\n"
             peer = self.client_address[0].encode()
-            self.request.sendall(head % (name, peer, _PROMISED) + bodies.BLOCK[:_SENT])
+            begun = b"".join(bodies.pieces(start + _SENT, start))
+            self.request.sendall(head % (name, peer, length) + begun)
         if reset:
             self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 

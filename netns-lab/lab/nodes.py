@@ -43,6 +43,7 @@ class Settings:
 
 
 class Node(Protocol):
+    kind: Kind
     settings: Settings
     machine: Machine
 
@@ -131,6 +132,7 @@ class _Programs:
 class HapairNode(_Programs):
     """One `hapair run`."""
 
+    kind: Kind = "hapair"
     workers = 0
     more = ""
     """Lines of [node] that the next start is told besides."""
@@ -173,15 +175,19 @@ class HapairNode(_Programs):
 
 
 class OneWorkerNode(HapairNode):
+    kind = "hapair-1"
     workers = 1
 
 
 class TwoWorkersNode(HapairNode):
+    kind = "hapair-2"
     workers = 2
 
 
 class KeepalivedNode(_Programs):
     """Debian's keepalived and haproxy."""
+
+    kind: Kind = "keepalived"
 
     async def _start(self) -> None:
         _, proxy = self._started or (None, None)

@@ -6,7 +6,7 @@ A program of its own, so that neither the lab's tasks nor a screen being drawn d
 request.  One line per request, in the order in which they end, times in monotonic
 seconds (that clock is the same in every process):
     START END backend/peer         it was answered with a 200 by `backend`, asked by `peer`
-    START END !REASON              it was not
+    START END !REASON              it was not; WRONG... when it was told something untrue
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections import deque
 
 _ANSWER = re.compile(rb"HTTP/1\.1 200 .*?\r\n(.*?\r\n)\r\n", re.DOTALL)
 _WHO = re.compile(rb"^x-backend: *([^\r]+)", re.IGNORECASE | re.MULTILINE)
+_LENGTH = re.compile(rb"^content-length: *([0-9]+)", re.IGNORECASE | re.MULTILINE)
 _VIA = re.compile(rb"^x-peer: *([^\r]+)", re.IGNORECASE | re.MULTILINE)
 _FLUSH = 0.02
 
@@ -112,8 +113,15 @@ def _judge(answer: bytes) -> str:
     found = _ANSWER.match(answer)
     if found is None:
         return f"!{answer[9:12].decode('ascii', 'replace') or 'empty'}"
-    who, via = _WHO.search(found[1]), _VIA.search(found[1])
-    return f"{who[1].decode() if who else '?'}/{via[1].decode() if via else '?'}"
+    who, via, length = _WHO.search(found[1]), _VIA.search(found[1]), _LENGTH.search(found[1])
+    if who is None or via is None or length is None:
+        return "!WRONG head"
+    body = answer[found.end() :]
+    if len(body) < int(length[1]):
+        return "!cut"
+    if body != who[1] + b"\n":
+        return "!WRONG body"
+    return f"{who[1].decode()}/{via[1].decode()}"
 
 
 if __name__ == "__main__":

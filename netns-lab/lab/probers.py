@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -20,10 +21,11 @@ import trio
 from lab.namespaces import NetNamespace
 from lab.processes import LabError, Machine
 from lab.topology import INTERFACE, IPAddress
-from lab.verdicts import Holding, Request
+from lab.verdicts import Holding, Request, Stream
 
 _NETNS_LAB = str(Path(__file__).parent.parent)
 _KEPT_REQUESTS = 400_000
+_KEPT_STREAMS = 20_000
 LIBRARY = {"PYTHONPATH": _NETNS_LAB}
 """Environment in which `python -m lab.something` works."""
 
@@ -47,6 +49,13 @@ class RequestProber:
         self._machine = machine
         self._words = [str(address), str(port), str(interval * 1000), str(timeout * 1000)]
 
+    def recent(self, since: float) -> list[Request]:
+        """Those that ended after `since`, and the last success before: its gap begins there."""
+        at = bisect_left(self.requests, since, key=lambda request: request.end)
+        while at > 0 and not self.requests[at - 1].ok:
+            at -= 1
+        return self.requests[max(0, at - 1) :]
+
     async def run(self) -> None:
         words = [sys.executable, "-m", "lab.probe", *self._words]
         process = await self._machine.spawn(words, name="probe", env=LIBRARY)
@@ -63,6 +72,29 @@ class RequestProber:
         else:
             backend, via = outcome.split("/")
             self.requests.append(Request(float(start), float(end), backend=backend, via=via))
+
+
+class StreamProber:
+    """Two downloads and two uploads at any time, of bytes that are known."""
+
+    def __init__(self, machine: Machine, address: IPAddress, seed: int = 1) -> None:
+        self.streams: list[Stream] = []
+        """In the order in which they ended; the oldest are forgotten after hours."""
+        self._machine = machine
+        self._words = [str(address), "80", str(seed)]
+
+    async def run(self) -> None:
+        words = [sys.executable, "-m", "lab.stream_probe", *self._words]
+        process = await self._machine.spawn(words, name="streams", env=LIBRARY)
+        process.on_line = self._record
+        await process.wait()
+        raise LabError(f"the streams have ended:\n{process.tail()}")
+
+    def _record(self, line: str) -> None:
+        start, end, kind, length, outcome = line.split(" ", 4)
+        error = None if outcome == "right" else outcome
+        self.streams.append(Stream(float(start), float(end), kind, int(length), error))
+        del self.streams[:-_KEPT_STREAMS]
 
 
 class AdvertWitness:

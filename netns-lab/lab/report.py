@@ -9,6 +9,7 @@ import attrs
 from rich import box
 from rich.table import Table
 
+from lab.records import Record
 from lab.scenario import Handback, Takeover
 
 
@@ -45,6 +46,24 @@ def checks_table(title: str, checks: Iterable[Check]) -> Table:
         table.add_row(
             check.what, check.seen, check.bound, "[green]held[/]" if check.ok else "[bold red]BROKEN[/]"
         )
+    return table
+
+
+def records_table(records: Iterable[Record]) -> Table:
+    """One row for each scenario: what it cost, and whether the promises held."""
+    table = Table(title="What happened to the pair", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("what happened")
+    table.add_column("nodes", no_wrap=True)
+    for column in ("gap", "requests failed", "two holders"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict", no_wrap=True)
+    for one in records:
+        if one.why_not:
+            table.add_row(one.title, one.nodes, "", "", "", f"not here: {one.why_not}")
+            continue
+        verdict = "[green]held[/]" if not one.problems else "[bold red]BROKEN[/]"
+        gap, both = milliseconds(one.outage), milliseconds(one.two_holders)
+        table.add_row(one.title, one.nodes, gap, f"{one.failed} of {one.asked}", both, verdict)
     return table
 
 

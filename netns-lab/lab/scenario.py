@@ -14,7 +14,7 @@ import trio
 from lab import verdicts
 from lab.faults import Fault
 from lab.nodes import Kind, Node, Settings, make_node
-from lab.probers import LIBRARY, AdvertWitness, RequestProber, VipSampler, who_has
+from lab.probers import LIBRARY, AdvertWitness, RequestProber, StreamProber, VipSampler, who_has
 from lab.processes import LabError
 from lab.topology import BACKENDS, BALANCERS, PAIR, Lab, Topology, open_lab
 
@@ -68,6 +68,8 @@ class Pair:
         self.nodes = nodes
         self.vip = lab.topology.vip.ip
         self.prober = RequestProber(lab["client"], self.vip)
+        self.streamer = StreamProber(lab["client"], self.vip)
+        """Runs in tests of chaos alone: it is no part of what a bench measures."""
         self.sampler = VipSampler({name: machine.net for name, machine in lab.machines.items()}, self.vip)
         self.adverts = AdvertWitness(lab["client"].net, self.vip.version)
 
@@ -243,8 +245,13 @@ async def open_pair(
     advert_interval: float,
     priorities: Mapping[str, int] = PRIORITIES,
     topology: Topology = PAIR,
+    *,
+    streams: bool = False,
 ) -> AsyncIterator[Pair]:
-    """The pair, started and watched; who becomes MASTER is for the caller to await."""
+    """The pair, started and watched; who becomes MASTER is for the caller to await.
+
+    `streams`: long-lived ones watch as well.
+    """
     async with open_lab(topology) as lab:
         await start_backends(lab)
         servers = {name: topology[name].address for name in BACKENDS}
@@ -264,4 +271,6 @@ async def open_pair(
         async with trio.open_nursery() as starting:
             for node in nodes.values():
                 starting.start_soon(node.start)
+        if streams:
+            lab.nursery.start_soon(pair.streamer.run)
         yield pair

@@ -5,12 +5,14 @@ The next one does not wait until the pair has healed.  Only what presupposes not
 
 from __future__ import annotations
 
+import time
 from random import Random
 
 import attrs
 import trio
 
 from lab.disturbances import ALL, Disturbance
+from lab.records import Deed
 from lab.scenario import Pair
 
 SHORTEST, LONGEST = 3, 5
@@ -41,10 +43,18 @@ class Sequence:
         parts = zip(self.pauses, self.parts, strict=True)
         return f"SEED={self.seed}: " + ", ".join(f"{pause:.2f} s, {part.name}" for pause, part in parts)
 
-    async def act(self, pair: Pair) -> None:
+    @property
+    def title(self) -> str:
+        return f"seed {self.seed}: " + ", ".join(part.name for part in self.parts)
+
+    async def act(self, pair: Pair, deeds: list[Deed], *, without_hapairs_own: bool = False) -> None:
+        """What only hapair has is left out, but not its pause, when it is done to somebody else."""
         for pause, part in zip(self.pauses, self.parts, strict=True):
             await trio.sleep(pause)
-            await part.act(pair)
+            if not (part.hapairs_own and without_hapairs_own):
+                start = time.monotonic()
+                await part.act(pair)
+                deeds.append(Deed(part.name, start, time.monotonic()))
 
 
 def sequence(seed: int) -> Sequence:

@@ -33,6 +33,24 @@ class Request:
 
 
 @attrs.frozen
+class Stream:
+    """One long-lived exchange with a body of known bytes."""
+
+    start: float
+    end: float
+    kind: str
+    """download or upload."""
+    length: int
+    """Bytes that went over before the end."""
+    error: str | None = None
+    """None: every byte was right."""
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+@attrs.frozen
 class Holding:
     """From `since` on, until the next Holding, these machines had the VIP."""
 
@@ -52,6 +70,16 @@ def gap(requests: Iterable[Request], start: float, end: float) -> float:
 def failures(requests: Iterable[Request], start: float, end: float) -> list[Request]:
     """Requests that began in [start, end) and failed."""
     return [request for request in requests if not request.ok and start <= request.start < end]
+
+
+def wrong(witnessed: Iterable[Request | Stream]) -> list[str]:
+    """What clients were told that was not true: there is no bound for this but none."""
+    return [one.error for one in witnessed if one.error is not None and one.error.startswith("WRONG")]
+
+
+def broken_streams(streams: Iterable[Stream], start: float, end: float) -> list[Stream]:
+    """Streams that failed within [start, end]."""
+    return [stream for stream in streams if not stream.ok and start <= stream.end <= end]
 
 
 def first_success(requests: Iterable[Request], start: float, via: str | None = None) -> float:

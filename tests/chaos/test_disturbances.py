@@ -1,61 +1,75 @@
 """What happens to a pair besides death: each disturbance may cost so much, and leaves nothing behind.
 
 Several on one pair, one after the other: that they leave nothing behind is half of what is tested.
+`ONLY=frozen make chaos` tries those alone whose name has that word.
 """
 
 import os
 import time
+from collections import deque
 
 import pytest
-import trio
 
-from lab import disturbances, verdicts
-from lab.audit import audit
-from lab.processes import LabError
+from lab.disturbances import ALL, GROUPS
+from lab.records import Bounds, Deed, Record
+from lab.watch import open_watched
 
 from .conftest import INTERVAL
 
-pytestmark = [pytest.mark.chaos, pytest.mark.netns, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(400)]
 
 HAND_BACK = 8.0
 """Seconds until the preferred node is MASTER again; it may have to check its servers first."""
 
 
-@pytest.mark.parametrize("name", disturbances.GROUPS)
-async def test_every_disturbance_costs_what_it_may_and_leaves_nothing_behind(pair, name):
+@pytest.mark.parametrize("group", GROUPS)
+async def test_every_disturbance_costs_what_it_may_and_leaves_nothing_behind(
+    nodes, group, is_beside, chronicle, powers
+):
     failures = []
-    only = os.environ.get("ONLY", "")
-    for disturbance in disturbances.GROUPS[name]:
-        if only not in disturbance.name:
+    waiting = deque(_chosen(group, nodes, chronicle))
+    while waiting:
+        async with open_watched(nodes, INTERVAL) as watched:
+            while waiting:
+                record = await _disturb(watched, waiting.popleft(), group)
+                chronicle(record)
+                failures += [f"{record.title}: {problem}" for problem in record.problems]
+                if record.problems:
+                    print(watched.pair.log())  # noqa: T201 -- pytest shows it when the test has failed
+                if record.broken:
+                    break  # the others get another pair
+    assert is_beside or failures == []
+
+
+def _chosen(group, nodes, chronicle):
+    for one in GROUPS[group]:
+        if os.environ.get("ONLY", "") not in one.name or (one.hapairs_own and nodes == "keepalived"):
             continue
-        if why_not := disturbance.why_not():
-            print(f"{disturbance.name}: not here: {why_not}")  # noqa: T201
+        if why_not := one.why_not():
+            chronicle(Record(one.name, nodes, group, 0.0, _bounds(one), why_not=why_not))
             continue
+        yield one
+
+
+def _bounds(disturbance):
+    return Bounds(disturbance.outage, disturbance.two_holders, disturbance.failed)
+
+
+async def _disturb(watched, disturbance, group):
+    async def act(pair, deeds):
         start = time.monotonic()
-        try:
-            problems = await _disturb(pair, disturbance)
-        except LabError as error:
-            pytest.fail(f"after {failures}: {disturbance.name}: {error}")
-        if disturbance.logged and not pair.said(disturbance.logged, start):
-            problems.append(f"no log line has {disturbance.logged!r}")
-        failures += [f"{disturbance.name}: {problem}" for problem in problems]
-    assert failures == []
+        await disturbance.act(pair)
+        deeds.append(Deed(disturbance.name, start, time.monotonic()))
+
+    return await watched.see(
+        disturbance.name,
+        act,
+        group=group,
+        bounds=_bounds(disturbance),
+        heals_within=HAND_BACK,
+        logged=disturbance.logged,
+    )
 
 
-async def _disturb(pair, disturbance) -> list[str]:
-    """Let it happen; what it cost beyond what it may."""
-    preferred = pair.nodes["lb-a"]
-    start = time.monotonic()
-    await disturbance.act(pair)
-    await pair.until_master(preferred, within=HAND_BACK, calm=4 * INTERVAL)
-    end = time.monotonic()
-    await trio.sleep(0.1)
-    outage = verdicts.gap(pair.prober.requests, start, end)
-    both = verdicts.two_holders(pair.sampler.holdings, start, end)
-    problems = await audit(pair)
-    if outage > disturbance.outage:
-        problems.append(f"nobody was served for {outage:.2f} s")
-    if both > disturbance.two_holders:
-        problems.append(f"the VIP was on both nodes for {both:.2f} s")
-    print(f"{disturbance.name}: {outage * 1000:.0f} ms, both {both * 1000:.0f} ms, {end - start:.1f} s")  # noqa: T201
-    return problems
+def test_no_two_disturbances_have_one_name():
+    assert len({one.name for one in ALL}) == len(ALL) >= 30

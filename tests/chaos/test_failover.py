@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from lab import faults, verdicts
+from lab.records import BEFORE, Bounds, Deed, record
 from lab.scenario import PRIORITIES
 
 from .conftest import INTERVAL
@@ -59,8 +60,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault.name)
-async def test_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
-    await _take_over_and_hand_back(pair, case)
+async def test_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case, chronicle, request):
+    chronicle(await _take_over_and_hand_back(pair, case, _title(case, request)))
 
 
 @pytest.mark.ipv6
@@ -69,8 +70,8 @@ async def test_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
     [case for case in CASES if case.fault in (faults.GRACEFUL_STOP, faults.KILL_ROUTER, faults.LINK_DOWN)],
     ids=lambda case: case.fault.name,
 )
-async def test_with_ipv6_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
-    await _take_over_and_hand_back(pair, case)
+async def test_with_ipv6_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case, chronicle, request):
+    chronicle(await _take_over_and_hand_back(pair, case, _title(case, request)))
 
 
 @pytest.mark.workers
@@ -84,8 +85,10 @@ async def test_with_ipv6_the_peer_takes_over_alone_and_in_time_and_hands_back(pa
     ],
     ids=lambda case: case.fault.name,
 )
-async def test_with_workers_the_peer_takes_over_alone_and_in_time_and_hands_back(pair, case):
-    await _take_over_and_hand_back(pair, case)
+async def test_with_workers_the_peer_takes_over_alone_and_in_time_and_hands_back(
+    pair, case, chronicle, request
+):
+    chronicle(await _take_over_and_hand_back(pair, case, _title(case, request)))
 
 
 @pytest.mark.workers
@@ -112,7 +115,15 @@ async def test_a_killed_worker_moves_the_vip_to_the_peer(pair):
     await pair.until_master(victim, within=10)
 
 
-async def _take_over_and_hand_back(pair, case):
+def _title(case, request):
+    marks = {"ipv6": ", IPv6", "workers": ", workers"}
+    return case.fault.what + "".join(
+        words for mark, words in marks.items() if request.node.get_closest_marker(mark)
+    )
+
+
+async def _take_over_and_hand_back(pair, case, title):
+    """What the chapter says, and the record of it."""
     preferred = pair.nodes["lb-a"]
     takeover = await pair.take_over(case.fault, within=10)
     assert takeover.served <= case.served
@@ -128,6 +139,18 @@ async def _take_over_and_hand_back(pair, case):
     assert handback.two_holders <= BRIEF
     assert handback.failed <= IN_FLIGHT
     assert len(await pair.who_has_the_vip()) == 1
+    return record(
+        title=title,
+        nodes=pair.nodes["lb-a"].kind,
+        group="failover",
+        bounds=Bounds(case.served + MARGIN, case.two_holders + BRIEF),
+        start=takeover.at,
+        end=handback.until,
+        deeds=[Deed("broken", takeover.at, handback.at), Deed("mended", handback.at, handback.at)],
+        requests=pair.prober.recent(takeover.at - BEFORE),
+        holdings=pair.sampler.holdings,
+        streams=pair.streamer.streams,
+    )
 
 
 async def test_a_healed_partition_leaves_one_master_that_clients_find_at_once(pair):

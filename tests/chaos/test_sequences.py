@@ -4,15 +4,12 @@
 """
 
 import os
-import time
 
 import pytest
-import trio
 
-from lab import verdicts
-from lab.audit import audit
-from lab.processes import LabError
+from lab.records import Bounds
 from lab.sequences import sequence
+from lab.watch import open_watched
 
 from .conftest import INTERVAL
 
@@ -29,20 +26,27 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("seed", [int(only)] if only else range(1, count + 1))
 
 
-async def test_a_sequence_of_disturbances_costs_no_more_than_its_parts_and_leaves_nothing_behind(pair, seed):
+async def test_a_sequence_of_disturbances_costs_no_more_than_its_parts_and_leaves_nothing_behind(
+    nodes, seed, is_beside, chronicle, powers
+):
     chosen = sequence(seed)
-    preferred, start = pair.nodes["lb-a"], time.monotonic()
-    try:
-        await chosen.act(pair)
-        await pair.until_master(preferred, within=HEALED, calm=4 * INTERVAL)
-    except LabError as error:
-        pytest.fail(f"{chosen}: {error}")
-    end = time.monotonic()
-    await trio.sleep(0.1)
-    outage = verdicts.gap(pair.prober.requests, start, end)
-    both = verdicts.two_holders(pair.sampler.holdings, start, end)
-    print(f"{chosen}: {outage * 1000:.0f} ms, both {both * 1000:.0f} ms, {end - start:.1f} s")  # noqa: T201
-    assert (await audit(pair), outage <= chosen.outage, both <= chosen.two_holders) == ([], True, True)
+
+    async def act(pair, deeds):
+        await chosen.act(pair, deeds, without_hapairs_own=nodes == "keepalived")
+
+    async with open_watched(nodes, INTERVAL) as watched:
+        record = await watched.see(
+            chosen.title,
+            act,
+            group="sequences",
+            bounds=Bounds(chosen.outage, chosen.two_holders),
+            heals_within=HEALED,
+            again=f"make chaos SEED={seed}",
+        )
+        if record.problems:
+            print(chosen, watched.pair.log(), sep="\n")  # noqa: T201 -- pytest shows it when the test has failed
+    chronicle(record)
+    assert is_beside or record.problems == (), f"{chosen}; again: {record.again}"
 
 
 def test_a_seed_says_which_and_they_differ():

@@ -3,6 +3,7 @@
 import http.client
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -73,3 +74,13 @@ def test_what_is_not_http_gets_a_400(connection):
     connection.connect()
     connection.sock.sendall(b"nonsense\r\n\r\n")
     assert connection.sock.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_paced_body_is_a_part_of_the_known_one_and_takes_its_time(connection):
+    start = time.monotonic()
+    connection.request("GET", "/paced?n=20000&from=60000")
+    answer = connection.getresponse()
+    assert answer.read() == b"".join(bodies.pieces(80_000, 60_000))
+    assert time.monotonic() - start > 0.06
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"web1\n"
