@@ -105,6 +105,10 @@ class Commands:
         self._plane.refresh()
         return rows(self._plane, self._verdicts())
 
+    async def settled(self) -> None:
+        """Return when what was executed holds for every request to come."""
+        await self._plane.settled()
+
     def execute(self, line: str) -> str:
         """Run one line of `;`-separated commands; every answer ends with an empty line."""
         return "".join(self._one(command.split()) + "\n" for command in line.split(";") if command.strip())

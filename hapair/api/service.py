@@ -175,6 +175,7 @@ async def _converse(stream: trio.SocketStream, commands: Commands) -> None:
                 answer = "\n"
             else:
                 answer = commands.execute(text)
+                await commands.settled()
             await stream.send_all((answer + ("> " if interactive else "")).encode())
             if not interactive:
                 return

@@ -140,6 +140,11 @@ class Crew:
             self._send(worker, message, self._ticket, ())
         return self._ticket
 
+    @property
+    def latest(self) -> int:
+        """The last ticket."""
+        return self._ticket
+
     def tell_one(self, worker: Worker, message: Message, descriptors: Sequence[int]) -> None:
         """Tell one something that comes with descriptors."""
         self._ticket += 1

@@ -52,6 +52,8 @@ logger = logging.getLogger("hapair.dataplane")
 
 PREPARE_TIMEOUT = 10.0
 """Seconds that a worker may take for a new configuration."""
+SETTLE_TIMEOUT = 1.0
+"""Seconds that an operator waits for workers to do what he said."""
 CLOSE_TIMEOUT = 0.02
 """Seconds that a VIP waits for its sessions to be reset; what is late is reset by the next owner,
 to whom it is unknown."""
@@ -209,6 +211,10 @@ class Fleet(DataPlane):
     def _worker_suspects(self, backend: str, server: str, what: str) -> None:
         if self.on_suspicion is not None:
             self.on_suspicion(backend, server, what)
+
+    async def settled(self) -> None:
+        with trio.move_on_after(SETTLE_TIMEOUT):
+            await self.crew.done(self.crew.latest)
 
     def told(self, line: str) -> None:
         self.crew.tell(Execute(line))

@@ -231,6 +231,10 @@ class DataPlane:
         del prepared
         await trio.lowlevel.checkpoint()
 
+    async def settled(self) -> None:
+        """Return when every process that serves does what was said so far: here it does."""
+        await trio.lowlevel.checkpoint()
+
     def _compile(self, frontend: model.Frontend, tables: Directory) -> Frontend:
         responder = self._responder(frontend) if frontend.stats is not None else None
         sink, references = self._sink, self.references

@@ -28,6 +28,7 @@ class Origin(BaseHTTPRequestHandler):
             server.now += 1
             server.most = max(server.most, server.now)
         time.sleep(server.takes)
+        server.may_answer.wait(10)
         with server.lock:
             server.now -= 1
         self.send_response(200)
@@ -45,6 +46,8 @@ def origin():
     server.daemon_threads = True
     server.request_queue_size = 128
     server.lock, server.now, server.most, server.takes = threading.Lock(), 0, 0, 0.0
+    server.may_answer = threading.Event()
+    server.may_answer.set()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield server
     server.shutdown()
@@ -268,13 +271,16 @@ def test_no_worker_outlives_a_killed_control_process(node):
 
 
 def test_a_stop_waits_for_the_sessions_of_every_worker(node, origin):
-    origin.takes = 0.5
+    origin.may_answer.clear()
     with running(node.file) as daemon:
+        workers = node.workers()
         found: list = []
         clients = threading.Thread(target=lambda: found.extend(in_threads(8, node.get)))
         clients.start()
         until(lambda: origin.now == 8)
         daemon.signal(signal.SIGTERM)
+        until(lambda: not any(map(_listens, workers)))
+        origin.may_answer.set()
         clients.join()
         assert found == [(200, b"ok")] * 8
         assert daemon.process.wait(5) == 0
