@@ -190,7 +190,6 @@ class Listener:
                 if wait:
                     self._pause_until(now + wait)
                     return
-                frontend.rate.add(now)
             try:
                 # As `accept`, without the wrapper in Python, which takes as long as the system call.
                 fd, peer = self._accept()
@@ -205,6 +204,8 @@ class Listener:
                     self._pause_until(now + _PAUSE)
                     return
                 continue  # the client was gone before we looked
+            if limit:
+                frontend.rate.add(now)
             self._accepted(sock, peer, now)
 
     def _pause_until(self, moment: float) -> None:

@@ -30,7 +30,6 @@ COMPLETE: Final = 3
 _INFO: Final = 6
 _LINGER_TIME: Final = 2.0
 """Seconds that a client which still sends has to read our last answer."""
-_FLUSH_TIME: Final = 30.0
 BODY_GRACE: Final = 20.0
 """Seconds that a request body may take to begin, before its rate counts."""
 NO_REQUEST: Final = Request()
@@ -70,6 +69,8 @@ class Exchange(Session):
         """The whole request, while `retry_on` may want it again."""
         self.may_retry = True
         """No rule has forbidden that."""
+        self.private = False
+        """A server connection of this client has its name on it (NTLM): nobody else may use one."""
         self._reused = False
         self._server_rest = b""
         self._server_keeps = False
@@ -116,6 +117,10 @@ class Exchange(Session):
         self._unlogged = False
         if self.about is not None:
             self.about.renew()
+        self._expect_request(now)
+
+    def _expect_request(self, now: float) -> None:
+        """One more, or the client has had enough."""
         self.deadline = now + min(self.frontend.keep_alive_timeout, self.frontend.client_timeout)
 
     def _expect_progress(self, now: float) -> None:
@@ -147,7 +152,7 @@ class Exchange(Session):
             if not self._server_keeps or self.frontend.server_close or backend.server_close:
                 self.orders |= DROP
             else:
-                self.orders |= PARK if self.server.private else RELEASE
+                self.orders |= PARK if self.private or self.server.private else RELEASE
         self.stage = NONE
         self._release()
         if backend is not None:
@@ -298,9 +303,10 @@ class Exchange(Session):
 
     def _close(self, now: float) -> None:
         self.ended = True
+        self.rest = b""
         self.about = self.request.about = None  # else it and we would keep each other
-        self.orders |= CLOSE
-        self.deadline = now + (_LINGER_TIME if self.orders & LINGER else _FLUSH_TIME)
+        self.orders = (self.orders | CLOSE) & ~AGAIN
+        self.deadline = now + _LINGER_TIME  # `flushed` gives it more while it takes what is left
 
     # -- the log ------------------------------------------------------------------------------
 

@@ -325,6 +325,8 @@ class RequestSide(Exchange):
 
     def again(self, now: float) -> None:
         """Serve the pipelined request that waited, or end one that was answered before it was sent."""
+        if self.ended:
+            return
         if self.stage == RECEIVED:
             self._finish("--", now)
             return

@@ -15,7 +15,20 @@ from hapair.proxy.request_side import BUFFER, RequestSide
 from hapair.proxy.session import AGAIN, DROP, LINGER, RECEIVED, RECEIVING, RESET, SHUT_SERVER, TUNNEL, WAITING
 from hapair.rules.verdicts import Answer, Reject
 
+_CHALLENGES: Final = (401, 407)
+_CHALLENGING: Final = (b"www-authenticate", b"proxy-authenticate")
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+
+
+def challenges_connection(response: Response) -> bool:
+    """Whether the client is asked for a scheme that authenticates its connection, and not a request.
+
+    NTLM, and Negotiate, which may come to the same (RFC 4559 section 6).
+    """
+    return any(
+        name.lower() in _CHALLENGING and value.strip()[:9].lower().startswith((b"ntlm", b"negotiate"))
+        for name, _, value in (line.partition(b":") for line in response.lines[1:])
+    )
 
 
 class ResponseSide(RequestSide):
@@ -74,8 +87,11 @@ class ResponseSide(RequestSide):
             if response.status >= 200:
                 break
             if response.status == 101:
-                self._switch_protocols(response, data, now)
-                return
+                if self.request.upgrade is None or response.upgrade is None:
+                    self._distrusted("101 that was not asked for", response.lines[0], now)
+                    return
+                response.lines += [b"Connection: Upgrade", b"Upgrade: " + response.upgrade]
+                break
             if self.request.version == 11:
                 self._send_interim(response)
             if not data:
@@ -92,17 +108,7 @@ class ResponseSide(RequestSide):
         self.to_client += head
         self.sent += len(head)
 
-    def _switch_protocols(self, response: Response, data: bytes, now: float) -> None:
-        if self.request.upgrade is None or response.upgrade is None:
-            self._distrusted("101 that was not asked for", response.lines[0], now)
-            return
-        response.lines += [b"Connection: Upgrade", b"Upgrade: " + response.upgrade]
-        self._begin_tunnel(response, data, now)
-
     def _begin_tunnel(self, response: Response, data: bytes, now: float) -> None:
-        self._answered_at = now
-        self._status = response.status
-        self._answer_begun = True
         self.keep = False
         head = b"\r\n".join([*response.lines, b"", data])
         self.to_client += head
@@ -133,14 +139,17 @@ class ResponseSide(RequestSide):
         frontend.responses[status // 100 if status < 600 else 0] += 1
         length = response.length
         options = response.options
+        if status == 101 or (status < 300 and request.method == b"CONNECT"):
+            self._mark(response, now)
+            self._begin_tunnel(response, rest, now)
+            return
         if request.method == b"HEAD" or status == 304:
             length = 0
         elif status == 204:
             length = 0
             response.lines = [line for line in response.lines if line[:15].lower() != b"content-length:"]
-        elif request.method == b"CONNECT" and status < 300:
-            self._begin_tunnel(response, rest, now)
-            return
+        elif status in _CHALLENGES and challenges_connection(response):
+            self.private = True
         if response.version == 10:
             lines = response.lines
             lines[0] = b"HTTP/1.1" + lines[0][8:]
@@ -155,10 +164,7 @@ class ResponseSide(RequestSide):
         if self._dechunk:
             self.keep = False
             response.lines = [line for line in response.lines if line[:18].lower() != b"transfer-encoding:"]
-        if backend.persistence is not None:
-            backend.persistence.mark(self, response, int(now + frontend.dates.offset))
-        if about is not None and frontend.rules.after_response:
-            self._apply(frontend.rules.after_response)
+        self._mark(response, now)
         if not self.keep:
             response.add(b"Connection: close")
         elif request.version == 10:
@@ -188,6 +194,15 @@ class ResponseSide(RequestSide):
         self._expect_response(now)
         if rest:
             self._relay_body(rest, now)
+
+    def _mark(self, response: Response, now: float) -> None:
+        """What every response that goes out gets: the persistence cookie, and what the last rules say."""
+        frontend, backend = self.frontend, self.backend
+        assert backend is not None
+        if backend.persistence is not None:
+            backend.persistence.mark(self, response, int(now + frontend.dates.offset))
+        if self.about is not None and frontend.rules.after_response:
+            self._apply(frontend.rules.after_response)
 
     def _answered_by_rule(self, now: float) -> bool:
         """Apply the rules about a response; true when the client gets another one in its place."""
@@ -285,20 +300,21 @@ class ResponseSide(RequestSide):
 
     def _server_closed_early(self, now: float) -> None:
         """Gone without a response.  A pooled connection may have been dead before our request reached it."""
-        if self._reused and not self._server_rest:
-            if self._head and self.request.method in _IDEMPOTENT:
-                self.may_reuse = NO_REUSE
-                self.to_server = self._head
-                self.orders |= DROP
-                self._connect(now)
-                return
-            if self.requests > 1 and not self._answer_begun:
-                # As HAProxy does: a silent close lets the browser decide whether to repeat.
-                self.keep = False
-                self._abandon("SH", 0, now)
-                return
-        if not self._retried("empty-response", now):
-            self._bad_response("SH", now)
+        stale = self._reused and not self._server_rest
+        if stale and self._head and self.request.method in _IDEMPOTENT:
+            self.may_reuse = NO_REUSE
+            self.to_server = self._head
+            self.orders |= DROP
+            self._connect(now)
+            return
+        if self._retried("empty-response", now):
+            return
+        if stale and self.requests > 1 and not self._answer_begun:
+            # As HAProxy does: a silent close lets the browser decide whether to repeat.
+            self.keep = False
+            self._abandon("SH", 0, now)
+            return
+        self._bad_response("SH", now)
 
     def _distrusted(self, why: str, data: bytes, now: float) -> None:
         """A response that is not forwarded, and why."""

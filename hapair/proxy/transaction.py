@@ -10,7 +10,6 @@ from __future__ import annotations
 from hapair.proxy.exchange import BODY, HEAD, IDLE
 from hapair.proxy.response_side import ResponseSide
 from hapair.proxy.session import (
-    CLOSE,
     CONNECTING,
     LINGER,
     NONE,
@@ -35,13 +34,15 @@ class HttpSession(ResponseSide):
 
     def flushed(self, now: float) -> None:
         """A slow receiver took some."""
-        if self.ended:
-            return
         if self.stage == TUNNEL:
             self._tunnel_moved(now)
             self._end_tunnel_when_over(now)
         elif self.to_client:
             self.deadline = now + self.frontend.client_timeout
+        elif self.ended:
+            self._close(now)
+        elif self.reading == IDLE:
+            self._expect_request(now)
         elif self.stage in (WAITING, RECEIVING):
             if self.to_server:
                 self._expect_response(now)
@@ -51,9 +52,13 @@ class HttpSession(ResponseSide):
 
     def timeout(self, now: float) -> None:
         """Whoever was expected to act did not."""
-        if self.ended:
-            self.to_client = b""
-            self.orders = (self.orders | CLOSE | RESET) & ~LINGER
+        if self.ended or (self.reading == IDLE and self.to_client):
+            # A client that takes nothing of its answers, or one that still sends and has read them all.
+            if self.to_client:
+                self.to_client = b""
+                self.orders |= RESET
+            self._close(now)
+            self.orders &= ~LINGER
         elif self._tarpitted is not None:
             self._answer_by_rule(self._tarpitted, "PT", now)
         elif self.stage == NONE or self.stage == RECEIVED:

@@ -193,6 +193,22 @@ def test_a_status_without_conn_failure_stops_them_too() -> None:
     here.over()
 
 
+def test_a_reused_connection_that_ends_is_an_empty_response_too() -> None:
+    here = world("empty-response")
+    client = here.client(get())
+    client.server.says(answer())
+    client.sends(get())
+    client.server.says(answer())
+    wanted = post(b"x")
+    client.sends(wanted)
+    first = client.server
+    assert first.uses > 1
+    first.ends()
+    assert client.server is not first
+    assert client.server.got == wanted
+    here.over()
+
+
 def test_streams_have_no_retry_on_and_connect_again() -> None:
     here = World(mode=Mode.TCP, retry_on=("none",), retries=1)
     here.connects["s1"] = "refused"

@@ -220,6 +220,22 @@ def test_another_address_counts_for_everything_that_follows():
     assert here.log[0].startswith("203.0.113.7:40000 ")
 
 
+def test_rules_about_responses_meet_an_upgrade_too():
+    here = world(response=("set-header X-A b", "del-header Server"), after=("set-header X-Z c",))
+    client = here.client(get("/", "Connection: Upgrade", "Upgrade: websocket"))
+    client.server.says(
+        b"HTTP/1.1 101 Switching Protocols\r\nServer: s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    head = client.reads()
+    assert b"\r\nX-A: b\r\n" in head
+    assert b"\r\nX-Z: c\r\n" in head
+    assert b"Server" not in head
+    assert here.frontend.responses[1] == 1
+    client.sends(b"frame")
+    assert client.server.got.endswith(b"frame")
+    here.over()
+
+
 def test_a_backend_has_rules_of_its_own_and_names_the_server():
     here = World(
         servers=servers(2),

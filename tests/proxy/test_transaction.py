@@ -346,6 +346,61 @@ def test_a_client_that_does_not_read_is_not_served_and_not_read_without_end() ->
     world.over()
 
 
+@pytest.mark.parametrize("how", ["resets", "says nothing", "ends"])
+def test_a_pipelined_request_dies_with_the_session_of_a_client_that_reads_nothing(how: str) -> None:
+    world = World(servers=servers(1, maxconn=1))
+    client = world.client(get("/0"))
+    client.stuck = True
+    client.server.says(answer())
+    client.sends(get("/1"))
+    if how == "resets":
+        client.gone()
+    elif how == "ends":
+        client.session.shut_down(world.now, at_once=False)
+        world.settle(client)
+    world.wait(20)
+    client.reads_again()
+    assert client.over
+    assert world.frontend.requests == 1
+    assert world.backend.servers[0].current == world.backend.current == 0
+    assert len(world.log) == 1
+    world.over()
+
+
+def test_a_client_that_takes_its_last_answer_slowly_gets_all_of_it() -> None:
+    world = World()
+    client = world.client(get("/", "Connection: close"))
+    client.stuck = True
+    client.server.says(answer(b"x" * 100_000))
+    client.session.flushed(world.now)
+    total = len(client.session.to_client)
+    for _ in range(20):  # each time within the client's time, all of it much longer
+        world.wait(4)
+        taken, client.session.to_client = client.session.to_client[:4000], client.session.to_client[4000:]
+        client.got += taken
+        client.session.flushed(world.now)
+        world.settle(client)
+    client.reads_again()
+    assert len(client.got) == total
+    assert client.state == "closed", "and not reset"
+    world.over()
+
+
+def test_the_time_between_requests_begins_when_the_answer_is_taken() -> None:
+    world = World(timeouts=Timeouts(http_request=4.0, client=50.0, server=3.0, http_keep_alive=6.0))
+    client = world.client(get())
+    client.stuck = True
+    client.server.says(answer())
+    client.session.flushed(world.now)
+    world.wait(40)
+    client.reads_again()
+    world.wait(5)
+    assert not client.over
+    world.wait(1)
+    assert client.state == "closed"
+    world.over()
+
+
 # -- request bodies --------------------------------------------------------------------------------
 
 
@@ -420,6 +475,25 @@ def test_an_early_answer_and_a_close_end_the_upload() -> None:
     client.sends(b"cdef")
     client.ends()
     assert client.over
+    world.over()
+
+
+@pytest.mark.parametrize("how", ["server ends", "client resets", "nothing"])
+def test_what_follows_an_upload_that_was_answered_early_and_given_up_is_not_served(how: str) -> None:
+    world = World()
+    client = world.client(post(b"ab", length=4))
+    client.stuck = client.server.stuck = True
+    client.server.says(answer())
+    client.sends(b"cd" + post(b"transfer"))
+    if how == "server ends":
+        client.server.ends()
+    elif how == "client resets":
+        client.gone()
+    world.wait(20)
+    client.reads_again()
+    assert client.over or client.state == "shut"
+    assert world.frontend.requests == len(world.log) == 1
+    assert world.backend.current == 0
     world.over()
 
 
@@ -552,6 +626,41 @@ def test_connect_makes_a_tunnel_when_the_server_says_so() -> None:
     assert client.got == answer(status="403 Forbidden")
     client.sends(get())
     assert client.server.got.endswith(get())
+    world.over()
+
+
+def test_a_tunnel_that_connect_opened_with_204_is_nobody_elses() -> None:
+    world = World()
+    client = world.client(b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n")
+    client.server.says(b"HTTP/1.1 204 No Content\r\n\r\n")
+    client.sends(b"\x16\x03")
+    assert client.server.got.endswith(b"\x16\x03")
+    assert not world.backend.servers[0].idle
+    world.over()
+
+
+@pytest.mark.parametrize("scheme", ["NTLM", "Negotiate", "negotiate abc=="])
+def test_a_connection_that_was_authenticated_is_its_clients_alone(scheme: str) -> None:
+    world = World()
+    client = world.client(get())
+    client.server.says(answer(b"no", f"WWW-Authenticate: {scheme}", status="401 Unauthorized"))
+    client.sends(get("/", "Authorization: NTLM TlRM"))
+    client.server.says(answer())
+    first = world.links[0]
+    other = world.client(get())
+    other.server.says(answer())
+    other.sends(get("/second"))  # which may use a connection of somebody else
+    assert other.server is not first
+    client.sends(get("/mine"))
+    assert client.server is first
+    world.over()
+
+
+def test_a_basic_challenge_binds_no_connection() -> None:
+    world = World()
+    client = world.client(get())
+    client.server.says(answer(b"no", "WWW-Authenticate: Basic realm=x", status="401 Unauthorized"))
+    assert world.backend.servers[0].idle == world.links
     world.over()
 
 

@@ -280,7 +280,7 @@ class World:
             elif not session.to_client and orders & AGAIN and not session.to_server:
                 session.orders &= ~AGAIN
                 session.again(self.now)
-            elif not session.to_client and orders & CLOSE and not orders & AGAIN:
+            elif not session.to_client and orders & CLOSE:
                 if orders & LINGER and not orders & RESET and not session.client_ended:
                     client.state = "shut"
                     return
