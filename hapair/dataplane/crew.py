@@ -16,7 +16,7 @@ import socket
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -109,6 +109,7 @@ class Crew:
         self.on_suspicion: Callable[[str, str, str], None] | None = None
         """Told of servers that a worker suspects: backend, server and what happened."""
         self._news = trio.Event()
+        self._patient = False
 
     # -- forking -----------------------------------------------------------------------------------
 
@@ -216,8 +217,21 @@ class Crew:
                 await trio.sleep(PING_EVERY)
                 self._ping()
 
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[None]:
+        """Accuse nobody of being stuck: who makes a large configuration answers nothing."""
+        self._patient = True
+        try:
+            yield
+        finally:
+            self._patient = False
+            for worker in self.workers:
+                worker.owes = 0
+
     def _ping(self) -> None:
         for worker in self.workers:
+            if self._patient:
+                break
             if worker.owes >= UNANSWERED:
                 raise WorkerLost(
                     f"worker {worker.name} has answered nothing for {UNANSWERED * PING_EVERY:.0f} s"

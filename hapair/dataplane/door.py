@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hapair.dataplane.listener import bind_socket, stop_listening
+from hapair.dataplane.listener import bind_socket, listen, stop_listening
 
 if TYPE_CHECKING:
     from hapair.config.model import Bind
@@ -33,7 +33,7 @@ class Door:
         if not self._listening:
             self._listening = True
             for sock in set(self.sockets):
-                sock.listen(self.backlog)
+                listen(sock, self.backlog)
 
     def shut(self) -> None:
         """Stop listening; what waits in the backlogs is reset."""

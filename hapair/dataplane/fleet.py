@@ -97,7 +97,7 @@ class Fleet(DataPlane):
                 sockets = [prepared.sockets[text][worker.index].fileno() for text in part]
                 crew.tell_one(worker, Sockets(tuple(part)), sockets)
         ticket = crew.tell(Prepare(prepared.config, prepared.addresses, self._proposed))
-        with trio.move_on_after(PREPARE_TIMEOUT):
+        with trio.move_on_after(PREPARE_TIMEOUT), crew.patience():
             await crew.done(ticket)
         problems = crew.problems(ticket)
         if problems:
@@ -153,7 +153,9 @@ class Fleet(DataPlane):
     # -- servers, operators -----------------------------------------------------------------------
 
     def set_server_up(self, backend_name: str, server_name: str, up: bool, why: str = "") -> bool:
-        self.refresh()
+        server = self._find(backend_name, server_name)
+        if server is not None and server.up != up:
+            shared.collect_one(self.crew.table, server)  # for what is logged
         changed = super().set_server_up(backend_name, server_name, up, why)
         if changed:
             self._tell_state(backend_name, server_name)
@@ -251,6 +253,7 @@ class Fleet(DataPlane):
         try:
             await self.crew.run(task_status=task_status)
         finally:
+            self._stopping = True  # for routers that close their gates after this
             for door in self.doors.values():
                 door.shut()
             with trio.CancelScope(shield=True):  # it has deadlines of its own

@@ -74,15 +74,30 @@ def bind_socket(bind: Bind, *, shared: bool = False) -> socket.socket:
         sock.bind((str(bind.host) if bind.host is not None else "", bind.port))
         # SO_REUSEADDR lets two of us bind one port, and only listen() would fail: find out now.
         sock.listen(1)
-        sock.shutdown(socket.SHUT_RD)
+        stop_listening(sock)
     except OSError as error:
         sock.close()
         raise StartError(f"cannot bind {bind.text}: {error.strerror}") from None
     return sock
 
 
+def listen(sock: socket.socket, backlog: int) -> None:
+    """Listen; the connections that are accepted must not keep us from the port after a restart."""
+    _share(sock, True)
+    sock.listen(backlog)
+
+
+def _share(sock: socket.socket, may: bool) -> None:
+    """Whether others that set SO_REUSEADDR may bind our port.
+
+    Not while we wait for a VIP without listening: they could listen, and we not when the VIP comes.
+    """
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, may)
+
+
 def stop_listening(sock: socket.socket) -> None:
-    """Stop; what waits in the backlog is reset.
+    """Stop; what waits in the backlog is reset, and the port stays ours.
 
     Trap: only what listens may be shut.  Once more, by another process that has it, the socket keeps
     the flag, and everything that it accepts in a later life seems to have been ended by its client.
@@ -90,6 +105,7 @@ def stop_listening(sock: socket.socket) -> None:
     with suppress(OSError):
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             sock.shutdown(socket.SHUT_RD)
+        _share(sock, False)
 
 
 def _bind_path(bind: Bind) -> socket.socket:
@@ -137,7 +153,7 @@ class Listener:
             if self._family != socket.AF_UNIX:
                 # Those who are accepted inherit it.
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.listen(self.frontend.config.backlog)
+            listen(self.sock, self.frontend.config.backlog)
             self.listening = True
             self._watch()
 

@@ -135,6 +135,12 @@ def collect(
             _collect_server(table, server)
 
 
+def collect_one(table: Table, server: Server) -> None:
+    """The same for one server and its backend."""
+    _read(server.backend, BACKEND, table.sums(server.backend.entry, len(BACKEND)))
+    _collect_server(table, server)
+
+
 def _collect_server(table: Table, server: Server) -> None:
     values = table.sums(server.entry, len(SERVER) + 2)
     _read(server, SERVER, values)

@@ -136,6 +136,15 @@ async def test_one_that_owes_too_many_answers_is_lost(played, autojump_clock):
     assert trio.current_time() - begun == pytest.approx((UNANSWERED + 1) * PING_EVERY)
 
 
+async def test_who_makes_a_large_configuration_is_not_stuck(played, nursery, autojump_clock):
+    played.ready()
+    await nursery.start(lambda task_status: played.crew.run(task_status=task_status))
+    with played.crew.patience():
+        await trio.sleep(3 * UNANSWERED * PING_EVERY)
+    await trio.sleep(UNANSWERED * PING_EVERY - PING_EVERY)
+    nursery.cancel_scope.cancel()
+
+
 async def test_the_end_is_told_and_enforced(played, autojump_clock):
     del autojump_clock
     with trio.fail_after(5):

@@ -65,6 +65,19 @@ def test_the_sums_are_over_all_workers(planes):
     assert table.running(whole.process.entry, 1) == 20
 
 
+def test_one_server_is_read_without_the_others(planes):
+    first, second, whole = planes
+    table = shared.Table(2)
+    for one in (first, second):
+        one.backends["be"].queued, one.backends["be"].servers[0].current = 3, 4
+        one.frontends["fe"].current = 5
+    publish(table, 0, first)
+    publish(table, 1, second)
+    server = whole.backends["be"].servers[0]
+    shared.collect_one(table, server)
+    assert (server.current, server.backend.queued, whole.frontends["fe"].current) == (8, 6, 0)
+
+
 def test_who_stays_keeps_the_entry_and_who_goes_leaves_it_to_the_next_but_one():
     one = config(SERVER)
     first = shared.assign(one, {})
