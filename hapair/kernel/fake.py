@@ -71,6 +71,8 @@ class FakeAddresses:
         self.refuse: dict[IPInterface, int] = {}
         """Errno for every `add` of an address."""
         self._elsewhere: set[Placed] = set()
+        self.listings = 0
+        """How often addresses were listed."""
 
         self.prepared = False
 
@@ -103,10 +105,12 @@ class FakeAddresses:
 
     async def present(self) -> frozenset[IPInterface]:
         await trio.lowlevel.checkpoint()
+        self.listings += 1
         return self.now()
 
     async def everywhere(self, addresses: frozenset[IPAddress]) -> list[Placed]:
         await trio.lowlevel.checkpoint()
+        self.listings += 1
         here = {Placed(self._link.index, self._link.name, address) for address in self.now()}
         return sorted(placed for placed in here | self._elsewhere if placed.address.ip in addresses)
 

@@ -45,6 +45,8 @@ class Holding:
         self._ips = frozenset(vip.ip for vip in instance.held)
         self._former: tuple[Vip, ...] = ()
         """VIPs of the configuration before this one that may still be there."""
+        self._networks: frozenset[IPNetwork] = frozenset()
+        """Those found the last time."""
         self._misplaced: dict[Placed, int] = {}
         """How often each was removed."""
 
@@ -133,13 +135,17 @@ class Holding:
     async def networks(self) -> tuple[IPNetwork, ...]:
         """Those that the interface is in by itself."""
         present = await self._addresses.present()
-        return tuple(address.network for address in present if address.ip not in self._ips)
+        self._networks = frozenset(address.network for address in present if address.ip not in self._ips)
+        return tuple(self._networks)
 
     def worth_a_look(self, index: int, address: IPInterface, *, master: bool) -> bool:
-        """Whether an address that came up is a VIP in a wrong place, or may bring a new network."""
+        """Whether an address that came up is a VIP in a wrong place, or brings a new network.
+
+        The VIPs of the interface's other routers come up with each renewal: those must cost nothing.
+        """
         if address.ip in self._ips:
             return not self._belongs(index, address, master=master)
-        return index == self._link.index
+        return index == self._link.index and address.network not in self._networks
 
     def is_home(self, index: int, address: IPInterface) -> bool:
         """Whether that is where a MASTER has this VIP."""

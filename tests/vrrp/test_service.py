@@ -411,6 +411,25 @@ async def test_a_network_that_the_interface_gets_later_has_neighbours_too(segmen
         assert dict(node.router.status().drops) == {"off_link": 1}
 
 
+async def test_the_renewals_of_an_interfaces_other_routers_cost_no_look(segment, autojump_clock):
+    """Each is told of as an address that came up; a look lists all addresses, and they may be many."""
+    node = Node(segment, A)
+    async with running(node):
+        await become_master(node)
+        for other in (SECOND, IPv4Interface("198.51.100.1/32")):
+            await node.addresses.add(Vip(other), 2)
+        await trio.sleep(2 * LOOK_INTERVAL)
+        looks = node.addresses.listings
+        for _ in range(20):
+            for other in (SECOND, IPv4Interface("198.51.100.1/32")):
+                await node.addresses.add(Vip(other), 2)
+            await trio.sleep(0.5)
+        assert node.addresses.listings == looks
+        node.addresses.meddle(Placed(1, "lo", VIP))
+        await settle()
+        assert node.addresses.listings > looks, "our own in a wrong place is looked for"
+
+
 async def test_somebody_elses_address_is_none_of_our_business(segment, autojump_clock):
     node = Node(segment, A)
     await node.addresses.add(Vip(SECOND), None)
