@@ -382,6 +382,7 @@ class VirtualRouters:
         assert self._nursery is not None
         await self._transparency.adopt(transparency(config))
         await self._hold_without_routers(config)
+        self._set_patience(guard_timeout(config))
         regrouped = self._adopt(config)
         for name, (old, router, scope, ended) in list(self._running.items()):
             new = config.vrrp.get(name)
@@ -394,6 +395,13 @@ class VirtualRouters:
         for name, instance in config.vrrp.items():
             if name not in self._running:
                 await self._nursery.start(self._route_for, instance)
+
+    def _set_patience(self, seconds: float) -> None:
+        """The guard's, and with it how long the kernel keeps what even the guard has left."""
+        self._guard.set_timeout(seconds)
+        self._lifetime = address_lifetime(seconds)
+        for router in self.routers():
+            router.set_lifetime(self._lifetime)
 
     def _adopt(self, config: NodeConfig) -> set[str]:
         self._sysctls.adopt(needed_by(config.vrrp.values()))

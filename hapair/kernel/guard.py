@@ -50,6 +50,8 @@ class GuardProcess:
         self._plans: dict[str, Plan] = {}
         self._strikes = 0
         self._process: trio.Process | None = None
+        self._resting = trio.CancelScope()
+        """Between two heartbeats."""
         self._pipe: socket.socket | None = None
         self._broken = False
         self._unanswered = 0
@@ -58,6 +60,13 @@ class GuardProcess:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    def set_timeout(self, seconds: float) -> None:
+        """Have it strike after so long a silence from now on."""
+        if seconds != self.timeout:
+            self.timeout = seconds
+            self._send(patience_message(seconds))
+            self._resting.cancel()  # by the new measure the next heartbeat may be late already
 
     def protect(self, name: str, plan: Plan) -> None:
         """From now on, if we fall silent, do this; replaces the plan of that name."""
@@ -95,8 +104,6 @@ class GuardProcess:
         Raises:
             KernelError: the first guard cannot be started; a later one is tried again and again.
         """
-        interval = self.timeout / HEARTBEATS_PER_TIMEOUT
-        patience = max(2, ceil(ANSWER_TIMEOUT / interval))
         try:
             await self._start()
             task_status.started()
@@ -106,9 +113,11 @@ class GuardProcess:
                     continue
                 self._send(guard_child.HEARTBEAT)
                 self._unanswered += 1
-                await trio.sleep(interval)
+                interval = self.timeout / HEARTBEATS_PER_TIMEOUT
+                with trio.move_on_after(interval) as self._resting:
+                    await trio.sleep_forever()
                 self.strikes()  # notices a guard that is gone, too
-                if self._unanswered > patience:
+                if self._unanswered > max(2, ceil(ANSWER_TIMEOUT / interval)):
                     log.warning("the guard is alive, and answers nothing")
                     self._broken = True
         finally:
@@ -148,6 +157,7 @@ class GuardProcess:
             ours.close()
             raise KernelError("start the guard", 0, "it ended at once")
         self._pipe, self._broken, self._unanswered = ours, False, 0
+        self._send(patience_message(self.timeout))  # which may have changed while it started
         for name, plan in self._plans.items():
             self._send(plan_message(name, plan))
 
@@ -190,6 +200,10 @@ class GuardProcess:
             self._pipe.send(message)
         except OSError:
             self._broken = True  # dead, or so stuck that its buffer is full: `run` starts another
+
+
+def patience_message(seconds: float) -> bytes:
+    return guard_child.PATIENCE + guard_child.SECONDS.pack(seconds)
 
 
 def plan_message(name: str, plan: Plan) -> bytes:

@@ -9,6 +9,7 @@ Descriptor 0 is a SOCK_SEQPACKET pair with hapair.  Every message is one packet:
     hapair -> guard   H                     heartbeat
                       P name plan           replaces the plan of that name
                       R name                forgets it
+                      T seconds             how long a silence it takes for a freeze from now on
                       E                     hapair ends, and has done what it could: play every plan now
     guard -> hapair   G                     ready
                       A                     alive, for each heartbeat
@@ -19,7 +20,7 @@ name is one length byte and that many bytes; a plan is a sequence of records, ea
 kind (N netlink request, F nfnetlink batch, I IP packet, V relief), interface index, length, and the bytes.
 
 End of file: hapair is dead: play every plan, then end.  No message for the time
-given as the first argument (seconds): hapair is frozen: play them, forget them, stay.
+given as the first argument (seconds), or by a T: hapair is frozen: play them, forget them, stay.
 
 All in one file, since it can import none of its neighbours.
 
@@ -43,13 +44,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-HEARTBEAT, PLAN, RELEASE, END = b"H", b"P", b"R", b"E"
+HEARTBEAT, PLAN, RELEASE, END, PATIENCE = b"H", b"P", b"R", b"E", b"T"
 READY, ALIVE, STRUCK = b"G", b"A", b"S"
 GATES_CLOSED = b"D"
 NETLINK, FILTER, PACKET, RELIEF = b"N", b"F", b"I", b"V"
 NETFILTER = 12
 RECORD = struct.Struct("=cIH")
 MILLISECONDS = struct.Struct("=I")
+SECONDS = struct.Struct("=d")
 RESET_TIMEOUT = 0.02
 END_TIMEOUT = 0.5
 """Seconds that workers may take to reset their sessions, and to end."""
@@ -65,10 +67,10 @@ Record = tuple[bytes, int, bytes]
 
 
 def parse(message: bytes) -> tuple[bytes, bytes, list[Record]]:
-    """Return kind, name and records of a message from hapair."""
+    """Return kind, name (or the seconds of a PATIENCE) and records of a message from hapair."""
     kind = message[:1]
-    if kind in (HEARTBEAT, END):
-        return kind, b"", []
+    if kind in (HEARTBEAT, END, PATIENCE):
+        return kind, message[1:], []
     at = 2 + message[1]
     name = message[2:at]
     records = []
@@ -435,6 +437,8 @@ def watch(hapair: socket.socket, patience: float, striker: Striker | Reliever) -
             plans.clear()
         elif kind == RELEASE:
             plans.pop(name, None)
+        elif kind == PATIENCE:
+            (patience,) = SECONDS.unpack(name)
 
 
 def _tell(hapair: socket.socket, message: bytes) -> None:

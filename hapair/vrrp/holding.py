@@ -55,6 +55,10 @@ class Holding:
         """VIPs that somebody else has put somewhere, and that were removed."""
         return sum(self._misplaced.values())
 
+    def set_lifetime(self, seconds: int) -> None:
+        """From the next renewal on."""
+        self._lifetime = seconds
+
     def adopt(self, instance: VrrpInstance) -> None:
         """Hold what another configuration says, from the next `add` on."""
         self._former = tuple(vip for vip in self._instance.held if vip not in instance.held)

@@ -194,6 +194,10 @@ class VirtualRouter:
         else:
             self._adopt_tracking(verdict)
 
+    def set_lifetime(self, seconds: int) -> None:
+        """Give the VIPs another valid_lft from their next renewal on."""
+        self._holding.set_lifetime(seconds)
+
     def follow_group(self, hears: Callable[[], None]) -> None:
         """Move with a sync group from now on; `hears` is called whenever the group has to know."""
         self._router = attrs.evolve(self._router, grouped=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -43,9 +45,9 @@ class Node:
         self._ends = ends
         self.program = None
 
-    def load(self, *tables):
+    def load(self, *tables, head=NODE):
         """Start with these tables, or reload them."""
-        self._path.write_text(NODE + "".join(tables))
+        self._path.write_text(head + "".join(tables))
         if self.program is None:
             self.program = Program(self.namespace, sys.executable, "-m", "hapair", "run", str(self._path))
             self._ends.callback(self.program.close)
@@ -125,6 +127,28 @@ def test_the_priorities_of_a_group_change_in_place(nodes):
     high.load(*three(200), GROUP % '"out", "in"')
     wait_for(lambda: (high.holds(), low.holds()) == ({1, 2, 3}, set()), what="the group is back")
     assert len(high.transitions("own")) == 2, "as BACKUP, as MASTER"
+
+
+def test_the_guard_and_the_lifetimes_follow(nodes):
+    """A pair that is made faster must also lose its VIPs faster when a node freezes."""
+    a, _ = nodes
+    node = NODE + 'guard_timeout = "%s"\n'
+    vip = router("one", "eth0", 1, 200)
+    a.load(vip, head=node % "4s")
+
+    def lifetime():
+        shown = a.namespace.run("ip", "address", "show", "dev", "eth0")
+        return [int(seconds) for seconds in re.findall(r"valid_lft (\d+)sec", shown)]
+
+    wait_for(lambda: any(seconds > 2 for seconds in lifetime()), what="MASTER")
+    a.load(vip, head=node % "200ms")
+    wait_for(lambda: all(seconds <= 2 for seconds in lifetime()), what="renewals with the new lifetime")
+    assert a.holds() == {1}
+    frozen_at = time.monotonic()
+    a.program.signal(signal.SIGSTOP)
+    wait_for(lambda: not a.holds(), what="the guard's strike")
+    assert time.monotonic() - frozen_at < 1.5
+    a.program.signal(signal.SIGCONT)
 
 
 def test_a_router_that_could_not_start_changes_nothing(nodes):

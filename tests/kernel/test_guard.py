@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
@@ -56,6 +57,19 @@ def test_a_guard_that_can_tell_nobody_strikes_all_the_same():
         ours.shutdown(socket.SHUT_RD)  # sending to it fails from now on
         strikes = Strikes(ours)
         guard_child.watch(theirs, 0.02, strikes)
+    assert strikes.plans == [{b"web": []}, {}]
+
+
+def test_a_guard_that_is_told_another_patience_has_it_at_once():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        ours.send(guard.plan_message("web", EMPTY))
+        ours.send(guard.patience_message(0.02))
+        ours.settimeout(20)
+        strikes = Strikes(ours)
+        watching = threading.Thread(target=guard_child.watch, args=(theirs, 3600.0, strikes), daemon=True)
+        watching.start()
+        watching.join(20)
     assert strikes.plans == [{b"web": []}, {}]
 
 
@@ -158,6 +172,23 @@ async def test_a_stalled_loop_is_struck_and_finds_out_before_its_next_step(names
         assert process.strikes() == 1, "it was not silent again"
         nursery.cancel_scope.cancel()
     assert namespace.addresses() == set(), "the plan after the strike counts, too"
+
+
+@pytest.mark.netns
+async def test_another_timeout_is_kept_from_both_sides(namespace):
+    """The guard strikes sooner, and hears from us more often: from the very next moment."""
+    process = GuardProcess(4.0)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(process.run)
+        process.protect("web", holding(namespace))
+        await trio.sleep(0.1)  # the next heartbeat would be in 0.9 s
+        process.set_timeout(0.4)
+        await trio.sleep(1.2)
+        assert process.strikes() == 0
+        namespace.run("sleep", "0.8")  # blocks this thread, and the loop with it
+        assert process.strikes() == 1
+        assert namespace.addresses() == set()
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.netns
