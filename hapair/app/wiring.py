@@ -429,6 +429,11 @@ class VirtualRouters:
         for name, home in links.items():
             if not home.index and name != instance.vip_interface:
                 raise StartError(f"{about}: there is no interface {name}")
+        for vip in instance.held:
+            name = instance.home(vip)
+            made = instance.use_vmac and name == instance.vip_interface  # with IPv6
+            if vip.version == 6 and not made and self._sysctls.get(f"ipv6/conf/{name}/disable_ipv6"):
+                raise StartError(f"{about}: {vip} cannot be put on {name}: its disable_ipv6 is 1")
         addresses = NetlinkAddresses(self._route, link, lambda vip: links[instance.home(vip)])
         try:
             addresses.check_scopes(instance.held)

@@ -11,6 +11,11 @@ from hapair.config.model import ChecksumForm, InitialState, IPAddress, Node, Vip
 from hapair.config.problems import dotted
 from hapair.config.report import Report
 
+MOST_ADDRESSES = 255
+ETHERNET_MTU = 1500
+ADVERT_HEADER = 8
+"""Bytes, both."""
+
 
 def check(instances: Mapping[str, VrrpInstance], node: Node | None, report: Report) -> None:
     """Report what the instances of one node cannot be together, or by the RFC."""
@@ -72,6 +77,7 @@ def _instance(instance: VrrpInstance, path: Path, report: Report) -> None:
     for here, vip in _held(instance, path):
         _place(instance, vip, here, report)
     _family(instance, path, report)
+    _advert_fits(instance, path, report)
     if owner and not instance.preempt:
         report.error(
             (*path, "preempt"),
@@ -189,6 +195,18 @@ def _family(instance: VrrpInstance, path: Path, report: Report) -> None:
         report.error(
             (*path, "source_address"),
             f"{source} is not link-local: multicast adverts come from fe80::/10",
+        )
+
+
+def _advert_fits(instance: VrrpInstance, path: Path, report: Report) -> None:
+    """An advert counts its addresses in one byte, and is never fragmented."""
+    size, header = (4, 20) if instance.family == 4 else (16, 40)
+    most = min(MOST_ADDRESSES, (ETHERNET_MTU - header - ADVERT_HEADER) // size)
+    if len(instance.addresses) > most:
+        report.error(
+            (*path, "addresses", most),
+            f"an advert has room for {most} IPv{instance.family} addresses, not {len(instance.addresses)}: "
+            "move the others to excluded_addresses (RFC 9568 section 5.2.5)",
         )
 
 

@@ -196,6 +196,8 @@ class FakeSegment:
         self.multicast = multicast
         self.sent: list[tuple[float, IPAddress, bytes]] = []
         """Time, destination and payload of everything that left."""
+        self.refuses = 0
+        """Errno for every `send`."""
         self._wire = wire_
         self._queue: list[tuple[float, int, wire.Packet]] = []
         self._order = count()
@@ -203,6 +205,8 @@ class FakeSegment:
 
     async def send(self, payloads: Mapping[IPAddress, bytes]) -> None:
         await trio.lowlevel.checkpoint()
+        if self.refuses:
+            raise KernelError(f"send an advert on {self.link.name}", self.refuses, os.strerror(self.refuses))
         if not self.link.up:
             return
         for destination, payload in payloads.items():

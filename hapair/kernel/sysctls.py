@@ -56,6 +56,10 @@ class Sysctls:
                 if now < value:
                     self._write(key, value)
 
+    def get(self, key: Key) -> int | None:
+        """What it is now; None when there is no such setting."""
+        return self._read(key, complain=False)
+
     def put(self, key: Key, value: int) -> None:
         """Set it for good: for an interface that is ours, and goes with its settings."""
         self._write(key, value)
@@ -65,7 +69,7 @@ class Sysctls:
         self.adopt({})
         os.close(self._net)
 
-    def _read(self, key: Key) -> int | None:
+    def _read(self, key: Key, *, complain: bool = True) -> int | None:
         try:
             file = os.open(key, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._net)
             try:
@@ -73,7 +77,8 @@ class Sysctls:
             finally:
                 os.close(file)
         except OSError as error:
-            log.warning("%s cannot be set: %s", key, error.strerror)
+            if complain:
+                log.warning("%s cannot be set: %s", key, error.strerror)
             return None
 
     def _write(self, key: Key, value: int) -> None:

@@ -49,7 +49,12 @@ def _settings(name: str, *, ipv6: bool) -> Mapping[str, int]:
         f"{conf}/promote_secondaries": 1,
     }
     if ipv6:
-        return settings | {f"{conf6}/accept_ra": 0, f"{conf6}/autoconf": 0, f"{conf6}/addr_gen_mode": 1}
+        return settings | {
+            f"{conf6}/disable_ipv6": 0,  # where new interfaces have none
+            f"{conf6}/accept_ra": 0,
+            f"{conf6}/autoconf": 0,
+            f"{conf6}/addr_gen_mode": 1,
+        }
     return settings | {f"{conf6}/disable_ipv6": 1} if _has_ipv6() else settings
 
 

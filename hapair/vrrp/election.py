@@ -41,6 +41,7 @@ from hapair.vrrp.events import (
     Promoted,
     Reconfigured,
     RefreshVips,
+    Refused,
     SendAdvert,
     Started,
     Stopped,
@@ -71,7 +72,7 @@ class Initialize:
 
 @attrs.frozen
 class Fault:
-    """Not taking part because the link is down, or because of what is tracked."""
+    """Not taking part because the link is down or of no use to a MASTER, or because of what is tracked."""
 
     link_up: bool = False
 
@@ -161,8 +162,12 @@ def step(router: Router, state: State, event: Event, now: float) -> Step:
             return Initialize(start_at, isinstance(event, LinkUp)), ()
         case Initialize(link_up=link_up), DeadlinePassed() if now >= state.start_at:
             return _take_part_if_fit(router, link_up, now)
+        case Master(), LinkDown() if state.leaving_at < inf:  # from FAULT it would come back
+            return Initialize(), (CloseGate(), DropVips())
         case ((Backup() | Master()), LinkDown()):
             return Fault(), (CloseGate(), DropVips())
+        case Master(), Refused() if state.leaving_at == inf:
+            return Fault(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
         case Fault(), LinkDown():
             return Fault(), ()
         case Fault(), LinkUp():
@@ -171,14 +176,14 @@ def step(router: Router, state: State, event: Event, now: float) -> Step:
             return _take_part_if_fit(router, link_up, now)
         case Backup(), TrackingChanged() | GroupChanged() if router.unfit:
             return Fault(link_up=True), (CloseGate(), DropVips())
-        case Master(), TrackingChanged() | GroupChanged() if router.unfit:
+        case Master(), TrackingChanged() | GroupChanged() if router.unfit and state.leaving_at == inf:
             return Fault(link_up=True), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
         case ((Initialize() | Fault() | Backup()), Leave()):
             return Initialize(), ()
         case Backup(), _:
             return _step_backup(router, state, event, now)
         case Master(), _ if state.leaving_at < inf:
-            return _step_leaving(state, event, now)
+            return _step_leaving(router, state, event, now)
         case Master(), _:
             return _step_master(router, state, event, now)
         case _:
@@ -360,12 +365,15 @@ def _leave(router: Router, state: Master, now: float) -> Step:
     return leaving, (SendAdvert(RESIGNING),)
 
 
-def _step_leaving(state: Master, event: Event, now: float) -> Step:
+def _step_leaving(router: Router, state: Master, event: Event, now: float) -> Step:
     match event:
         case AdvertReceived(priority=0):
             return state, ()
-        case AdvertReceived() | Demoted():
-            # Relieved.  The last goodbye makes the relief announce itself again, now that it is alone.
+        case TrackingChanged() | GroupChanged() if router.unfit:
+            return Initialize(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
+        case AdvertReceived() | Demoted() | Refused():
+            # Relieved, or of no use any more.
+            # The last goodbye makes the relief announce itself again, now that it is alone.
             return Initialize(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))
         case DeadlinePassed() if now >= state.leaving_at:
             return Initialize(), (CloseGate(), DropVips(), SendAdvert(RESIGNING))

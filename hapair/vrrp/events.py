@@ -106,6 +106,13 @@ class Evicted:
     why: str
 
 
+@attrs.frozen
+class Refused:
+    """The kernel does not do what only a MASTER needs: it will not until somebody has changed something."""
+
+    why: str
+
+
 Event = (
     Started
     | Stopped
@@ -121,6 +128,7 @@ Event = (
     | Reconfigured
     | AddressLost
     | Evicted
+    | Refused
 )
 
 

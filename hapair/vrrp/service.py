@@ -45,6 +45,7 @@ from hapair.vrrp.events import (
     Order,
     Reconfigured,
     RefreshVips,
+    Refused,
     SendAdvert,
     Started,
     Stopped,
@@ -139,6 +140,8 @@ class VirtualRouter:
         self._inbox: deque[Event | _Change] = deque()
         self._waiting: trio.CancelScope | None = None
         self._running = False
+        self._refused = False
+        """In FAULT because of the kernel, until the link, its networks or the configuration change."""
         self._left: trio.Event | None = None
         self._read = 0
         """Packets read since the last time there was none."""
@@ -298,6 +301,7 @@ class VirtualRouter:
                 self._looked_at, self._look_at = now, inf
                 await self._holding.remove_misplaced(master=self._is_master)
                 await self._learn_networks()
+                self._try_again()
                 continue
             # What is queued comes before a silence: we may have been asleep, not the master.
             packet = self._segment.receive_nowait()
@@ -319,7 +323,7 @@ class VirtualRouter:
                 self._waiting = None
 
     async def _handle(self, event: Event) -> None:
-        if isinstance(event, Started | LinkUp):
+        if isinstance(event, Started | LinkUp | Refused):
             await self._learn_networks()
         priority = self._router.effective_priority
         if isinstance(event, TrackingChanged):
@@ -329,6 +333,9 @@ class VirtualRouter:
         now = trio.current_time()
         before = self._state
         self._state, orders = election.step(self._router, before, event, now)
+        self._refused = isinstance(self._state, election.Fault) and (
+            self._refused or isinstance(event, Refused)
+        )
         if not isinstance(self._state, election.Master):
             self._pacing.clear()
             self._conflicts.end()
@@ -423,8 +430,8 @@ class VirtualRouter:
                     self._gate.close()
                     self._claims.forget()
                 case SendAdvert(priority=priority, again=again):
-                    await self._segment.send(self._adverts.payloads(priority))
-                    self._sent += 1
+                    if not await self._advertise(priority):
+                        return
                     if priority == RESIGNING and not again:
                         log.info("(%s) sent 0 priority", self._instance.name)
                 case Announce(count=count):
@@ -462,16 +469,33 @@ class VirtualRouter:
             await self._announcer.announce(due, 1)
 
     async def _add_vips(self) -> bool:
-        """Return False when the interface has vanished: that is a fault to be handled, not an error."""
+        """Return False when the interface has vanished or has no IPv6: faults to be handled, not errors."""
         try:
             await self._holding.add()
         except KernelError as error:
-            if error.errno != errno.ENODEV:
+            if error.errno not in (errno.ENODEV, errno.EACCES):
                 raise
             # First in line: its Link may have queued that it is up again.
-            self._inbox.appendleft(LinkDown())
+            self._inbox.appendleft(LinkDown() if error.errno == errno.ENODEV else Refused(str(error)))
             return False
         return True
+
+    async def _advertise(self, priority: int) -> bool:
+        """Return False when the link's MTU is too small: who cannot be heard must not be MASTER."""
+        try:
+            await self._segment.send(self._adverts.payloads(priority))
+        except KernelError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            self._inbox.appendleft(Refused(str(error)))
+            return False
+        self._sent += 1
+        return True
+
+    def _try_again(self) -> None:
+        """What the kernel refused it may do now."""
+        if self._refused and self._link.up:
+            self._tell(LinkUp())
 
     async def _learn_networks(self) -> None:
         self._adverts.on_link(await self._holding.networks())
@@ -487,6 +511,7 @@ class VirtualRouter:
             self._claims.watch(new.held, self._on_claim)
         await self._handle(Reconfigured(addresses))
         await self._holding.settle(master=self._is_master)
+        self._try_again()
         change.done.set()
 
     def _adopt(self, instance: VrrpInstance) -> None:

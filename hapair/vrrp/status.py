@@ -24,6 +24,7 @@ from hapair.vrrp.events import (
     LinkDown,
     LinkUp,
     Promoted,
+    Refused,
     Started,
     Stopped,
     TrackingChanged,
@@ -109,7 +110,9 @@ def cause(router: Router, before: election.State, event: Event, peer: Peer | Non
             return "link down"
         case LinkUp():
             return "link up"
-        case Evicted(why=why) | GroupChanged(why=why) | Promoted(why=why) | Demoted(why=why):
+        case (
+            Evicted(why=why) | Refused(why=why) | GroupChanged(why=why) | Promoted(why=why) | Demoted(why=why)
+        ):
             return why
         case TrackingChanged(verdict=verdict):
             return verdict.why or "what it tracks is well again"

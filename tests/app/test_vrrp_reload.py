@@ -151,6 +151,27 @@ def test_the_guard_and_the_lifetimes_follow(nodes):
     a.program.signal(signal.SIGCONT)
 
 
+def test_ipv6_that_is_switched_off_is_the_trouble_of_one_router(nodes):
+    a, _ = nodes
+
+    def switch(off):
+        a.namespace.run("sh", "-c", f"echo {int(off)} >/proc/sys/net/ipv6/conf/eth0/disable_ipv6")
+
+    switch(off=False)
+    six = router("six", "eth0", 1, 255, 'excluded_addresses = ["2001:db8::100/64"]')
+    four = router("four", "eth1", 2, 255)
+    a.load(six, four)
+    wait_for(lambda: a.holds() == {1, 2}, what="MASTER of both")
+    switch(off=True)
+    wait_for(lambda: a.holds() == {2}, what="FAULT of one")
+    assert a.program.said("(six) Entering FAULT STATE: could not add 2001:db8::100/64 to eth0")
+    a.load(six, four, router("new", "eth0", 3, 100, 'excluded_addresses = ["2001:db8::101/64"]'))
+    assert a.program.said("cannot be put on eth0: its disable_ipv6 is 1; nothing was changed")
+    switch(off=False)
+    wait_for(lambda: a.holds() == {1, 2}, what="MASTER again")
+    assert len(a.transitions("four")) == 1
+
+
 def test_a_router_that_could_not_start_changes_nothing(nodes):
     node, _ = nodes
     node.load(router("out", "eth0", 1, 100))

@@ -7,6 +7,8 @@ from math import inf
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hapair.config.model import InitialState, VrrpInstance
 from hapair.vrrp.election import (
@@ -38,6 +40,7 @@ from hapair.vrrp.events import (
     Promoted,
     Reconfigured,
     RefreshVips,
+    Refused,
     SendAdvert,
     Started,
     Stopped,
@@ -76,6 +79,13 @@ def master(router: Router = ROUTER) -> Master:
 
 def ailing(router: Router = ROUTER) -> Router:
     return attrs.evolve(router, tracking=AILS)
+
+
+def test_a_master_whom_the_kernel_refuses_something_is_in_fault_and_says_goodbye():
+    refused = Refused("could not add 2001:db8::100/64 to eth0: Permission denied")
+    assert step(ROUTER, master(), refused, NOW) == (Fault(), (*DOWN, SendAdvert(0)))
+    for state in (Initialize(), Fault(), backup()):
+        assert step(ROUTER, state, refused, NOW) == (state, ())
 
 
 class TestTimers:
@@ -671,7 +681,50 @@ class TestLeaving:
 
     def test_its_group_takes_it_along_and_a_strike_of_the_guard_is_the_end(self):
         assert step(ROUTER, self.leaving(), Demoted("web"), NOW) == self.RELIEVED
+        assert step(ROUTER, self.leaving(), Refused("no IPv6"), NOW) == self.RELIEVED
         assert step(ROUTER, self.leaving(), Evicted("frozen"), NOW) == (Initialize(), DOWN)
+
+    def test_what_keeps_it_from_serving_is_the_end(self):
+        """Not a FAULT: that would be over some time, and it would take part again."""
+        unfit = attrs.evolve(ROUTER, held=True)
+        assert step(ROUTER, self.leaving(), LinkDown(), NOW) == (Initialize(), DOWN)
+        assert step(unfit, self.leaving(), GroupChanged(True, "app"), NOW) == self.RELIEVED
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                (
+                    LinkDown(),
+                    LinkUp(),
+                    DeadlinePassed(),
+                    advert(0),
+                    advert(50),
+                    advert(200),
+                    FAILING,
+                    RECOVERED,
+                    GroupChanged(True, "app"),
+                    GroupChanged(False, "app"),
+                    Promoted("web"),
+                    Demoted("web"),
+                    Reconfigured(addresses=True),
+                    AddressLost("192.0.2.100/24"),
+                    Evicted("frozen"),
+                    Refused("no IPv6"),
+                    Leave(),
+                )
+            )
+        )
+    )
+    def test_whatever_happens_it_does_not_come_back(self, events):
+        state, router, now = self.leaving(), ROUTER, NOW
+        for event in events:
+            if isinstance(event, GroupChanged):
+                router = attrs.evolve(router, held=event.held)
+            now += 0.4
+            state, _ = step(router, state, event, now)
+            at = state.start_at if isinstance(state, Initialize) else state.leaving_at
+            assert at in (inf, self.leaving().leaving_at)
+            assert not (isinstance(state, Master) and at == inf)
 
     def test_it_is_not_taken_for_a_sleeper(self):
         state = self.leaving()

@@ -300,6 +300,59 @@ async def test_a_vanished_interface_is_a_fault_not_an_error(segment, autojump_cl
         assert node.state is RouterState.MASTER
 
 
+@pytest.mark.parametrize("when", ["takeover", "renewal"])
+async def test_where_ipv6_is_switched_off_a_router_is_in_fault_until_an_address_comes_back(
+    when, segment, autojump_clock, caplog
+):
+    """Not the node, which may have others: disable_ipv6 concerns one interface."""
+    node = Node(segment, A, attrs.evolve(WEB, addresses=(VIP, SECOND)))
+    async with running(node):
+        if when == "renewal":
+            await become_master(node)
+        node.addresses.refuse[SECOND] = errno.EACCES
+        with caplog.at_level(logging.INFO):
+            await trio.sleep(20)
+        assert node.state is RouterState.FAULT
+        assert caplog.text.count("FAULT STATE: could not add 192.0.2.101/24 to eth0: Permission denied") == 1
+        assert not node.gate.is_open
+        assert not node.holds()
+        assert node.adverts()[-1][1] == 0, "who could take over need not wait"
+        del node.addresses.refuse[SECOND]
+        await node.addresses.add(Vip(IPv6Interface("fe80::1/64")), None)  # the kernel's own
+        await become_master(node)
+        assert node.holds(SECOND)
+
+
+async def test_who_cannot_advertise_is_in_fault_until_a_reload_gives_the_advert_room(segment, autojump_clock):
+    node = Node(segment, A, attrs.evolve(WEB, addresses=(VIP, SECOND)))
+    node.segment.refuses = errno.EMSGSIZE
+    async with running(node):
+        await trio.sleep(20)
+        assert node.state is RouterState.FAULT
+        assert "Message too long" in node.router.status().cause
+        assert not node.holds()
+        node.segment.refuses = 0
+        await node.router.reconfigure(
+            attrs.evolve(WEB, addresses=(VIP,), excluded_addresses=(SECOND,)),
+        )
+        await become_master(node)
+        assert node.holds()
+
+
+async def test_a_leaving_master_whose_link_flaps_does_not_come_back(segment, autojump_clock):
+    node = Node(segment, A)
+    async with running(node) as nursery:
+        await become_master(node)
+        nursery.start_soon(node.router.leave)
+        await settle()
+        node.link.set_up(False)
+        await settle()
+        node.link.set_up(True)
+        await trio.sleep(20)
+        assert node.state is RouterState.INITIALIZE
+        assert not node.holds()
+
+
 async def test_an_address_the_kernel_refuses_ends_the_tree_and_leaves_nothing(segment, autojump_clock):
     node = Node(segment, A, attrs.evolve(WEB, addresses=(VIP, SECOND)))
     node.addresses.refuse[SECOND] = errno.EPERM
