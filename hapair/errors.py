@@ -38,6 +38,10 @@ class StartError(HapairError):
     """`hapair run` cannot start: a busy port, a missing user, an unknown interface."""
 
 
+class ReloadIncomplete(HapairError):  # noqa: N818 - most of it was done
+    """A reload took effect but for what the message names."""
+
+
 class WorkerLost(HapairError):  # noqa: N818 - it is lost; what to do about it is the supervisor's business
     """A worker process has died or is stuck."""
 

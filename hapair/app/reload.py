@@ -15,6 +15,7 @@ from hapair.config.delta import NOTHING, delta
 from hapair.config.groups import sharing_tracks
 from hapair.dataplane.resolve import resolve_all
 from hapair.dataplane.service import gate_addresses
+from hapair.errors import ReloadIncomplete
 
 if TYPE_CHECKING:
     from hapair.app.wiring import Node
@@ -28,6 +29,7 @@ async def apply(node: Node, config: NodeConfig) -> str:
 
     Raises:
         StartError: something new cannot be acquired; the node runs on as it was.
+        ReloadIncomplete: a router could not be started after all; everything else took effect.
     """
     change = delta(node.config, config)
     addresses = await trio.to_thread.run_sync(resolve_all, config)
@@ -42,6 +44,9 @@ async def apply(node: Node, config: NodeConfig) -> str:
     node.notifications.adopt(config)
     node.tracking.adopt(sharing_tracks(config.vrrp, config.sync_groups.values()))
     node.tell_states()
-    await node.routers.apply(config)
+    missing = await node.routers.apply(config)
     files = [f"{reference.path} changed" for reference, _ in prepared.changes]
-    return "; ".join([*files, *([change.summary()] if change.summary() != NOTHING or not files else [])])
+    summary = "; ".join([*files, *([change.summary()] if change.summary() != NOTHING or not files else [])])
+    if missing:
+        raise ReloadIncomplete(f"{summary}; but not started: {'; '.join(missing)}")
+    return summary

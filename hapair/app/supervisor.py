@@ -22,7 +22,7 @@ from hapair.app.limits import calm_garbage_collection, collect_garbage_of_reload
 from hapair.app.privileges import confine
 from hapair.app.signals import RELOAD, STOP, ServiceManager
 from hapair.config.problems import headline
-from hapair.errors import ConfigError, StartError
+from hapair.errors import ConfigError, ReloadIncomplete, StartError
 from hapair.notify.service import FINISH_TIMEOUT
 
 if TYPE_CHECKING:
@@ -159,6 +159,10 @@ async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], mana
         logger.error("reload: %s has %d mistakes, nothing was changed", file.path, len(error.problems))
         node.notifications.node_event("reload failed", f"{file.path} has {len(error.problems)} mistakes")
         manager.ready("serving; the last reload failed")
+    except ReloadIncomplete as error:
+        logger.error("reload: %s", error)
+        node.notifications.node_event("reload failed", str(error))
+        manager.ready("serving; the last reload failed in part")
     except (StartError, OSError, UnicodeDecodeError) as error:
         logger.error("reload: %s; nothing was changed", error)
         node.notifications.node_event("reload failed", str(error))

@@ -39,7 +39,7 @@ from hapair.errors import KernelError, StartError
 from hapair.health.plan import agents, checks
 from hapair.health.programs import Programs
 from hapair.health.service import HealthService, ServerKey, Verdict
-from hapair.kernel.accept import closed_unless_accepting
+from hapair.kernel.accept import check_accept, closed_unless_accepting
 from hapair.kernel.claims import NeighbourClaims
 from hapair.kernel.guard import GuardProcess
 from hapair.kernel.links import Links
@@ -50,7 +50,7 @@ from hapair.kernel.route_socket import RouteSocket, route_socket
 from hapair.kernel.routes import NetlinkRoutes
 from hapair.kernel.sysctls import Sysctls, needed_by
 from hapair.kernel.transparent import NodeTransparency, TransparentRoutes
-from hapair.kernel.vmac import addresses_of
+from hapair.kernel.vmac import addresses_of, check_vmac
 from hapair.notify.notices import ServerChange
 from hapair.notify.service import Notifications
 from hapair.track.findings import Found
@@ -364,8 +364,8 @@ class VirtualRouters:
     async def _start_guard(self) -> None:
         assert self._needs is not None
         if not self._guarded:
-            self._guarded = True
             await self._needs.start(self._guard.run)
+            self._guarded = True
 
     def routers(self) -> list[VirtualRouter]:
         """Those that take part now."""
@@ -377,8 +377,11 @@ class VirtualRouters:
             for router in self.routers():
                 nursery.start_soon(router.leave)
 
-    async def apply(self, config: NodeConfig) -> None:
-        """Follow a reload: what did not change is not touched, what can change in place does."""
+    async def apply(self, config: NodeConfig) -> list[str]:
+        """Follow a reload: what did not change is not touched, what can change in place does.
+
+        Returns why routers could not be started, which `check` did not foresee: the others must not suffer.
+        """
         assert self._nursery is not None
         await self._transparency.adopt(transparency(config))
         await self._hold_without_routers(config)
@@ -392,9 +395,16 @@ class VirtualRouters:
             elif new != old:
                 await router.reconfigure(new)
                 self._running[name] = (new, router, scope, ended)
+        missing = []
         for name, instance in config.vrrp.items():
             if name not in self._running:
-                await self._nursery.start(self._route_for, instance)
+                try:
+                    await self._nursery.start(self._route_for, instance)
+                except StartError as error:
+                    missing.append(str(error))
+                except KernelError as error:
+                    missing.append(f"vrrp.{name}: {error}")
+        return missing
 
     def _set_patience(self, seconds: float) -> None:
         """The guard's, and with it how long the kernel keeps what even the guard has left."""
@@ -414,8 +424,16 @@ class VirtualRouters:
         Raises:
             StartError: what it needs is not here.
         """
-        for instance in config.vrrp.values():
+        assert self._links is not None
+        assert self._route is not None
+        made = {old.vip_interface for old, _, _, _ in self._running.values() if old.use_vmac}
+        for name, instance in config.vrrp.items():
             self._source_of(instance)
+            if name in self._running and same_router(self._running[name][0], instance):
+                continue
+            if instance.use_vmac and instance.vip_interface not in made:
+                check_vmac(instance, self._route, self._links, self._sysctls)
+            await check_accept(instance)
         await self._transparency.check(transparency(config))
 
     def _source_of(self, instance: VrrpInstance) -> IPAddress:

@@ -25,6 +25,16 @@ _PATIENCE = 5.0
 """Seconds."""
 
 
+async def check_accept(instance: VrrpInstance) -> None:
+    """See that `accept = false` can be had, if the instance has it.
+
+    Raises:
+        StartError: nft is missing, or refuses.
+    """
+    if not instance.accept:
+        await nft.load(ruleset(instance), _PURPOSE, only_check=True)
+
+
 @asynccontextmanager
 async def closed_unless_accepting(instance: VrrpInstance) -> AsyncIterator[None]:
     """Drop packets to the instance's VIPs while the block runs, if it has `accept = false`.

@@ -75,16 +75,31 @@ def addresses_of(
     Raises:
         StartError: its macvlan cannot be made.
     """
-    base, own = links.follow(instance.interface), links.follow(instance.vip_interface)
-
-    def link_of(vip: Vip) -> Link:
-        return own if vip.dev is None else links.follow(vip.dev)
-
+    link_of = _link_of(instance, links)
     if instance.use_vmac:
-        with VmacAddresses(route, base, own, link_of, instance, sysctls, links.catch_up) as addresses:
+        with _on_vmac(instance, route, links, sysctls) as addresses:
             yield addresses, link_of
     else:
-        yield NetlinkAddresses(route, base, link_of), link_of
+        yield NetlinkAddresses(route, links.follow(instance.interface), link_of), link_of
+
+
+def check_vmac(instance: VrrpInstance, route: RouteSocket, links: Links, sysctls: Sysctls) -> None:
+    """See whether the macvlan of a router could have its name and its interface.
+
+    Raises:
+        StartError: it could not.
+    """
+    _on_vmac(instance, route, links, sysctls).check()
+
+
+def _link_of(instance: VrrpInstance, links: Links) -> LinkOf:
+    own = links.follow(instance.vip_interface)
+    return lambda vip: own if vip.dev is None else links.follow(vip.dev)
+
+
+def _on_vmac(instance: VrrpInstance, route: RouteSocket, links: Links, sysctls: Sysctls) -> VmacAddresses:
+    base, own = links.follow(instance.interface), links.follow(instance.vip_interface)
+    return VmacAddresses(route, base, own, _link_of(instance, links), instance, sysctls, links.catch_up)
 
 
 class VmacAddresses(NetlinkAddresses):
@@ -110,20 +125,35 @@ class VmacAddresses(NetlinkAddresses):
         self._base = base
         self._vmac = link
         self._instance = instance
+        self._about = f"vrrp.{instance.name}"
         self._sysctls = sysctls
         self._catch_up = catch_up
 
     def __enter__(self) -> Self:
-        name, about = self._vmac.name, f"vrrp.{self._instance.name}"
-        if len(self._base.mac) != ETHERNET:
-            raise StartError(f"{about}: use_vmac needs Ethernet, which {self._base.name} is not")
+        left_over = self.check()
         try:
-            with translated(f"make {name}"):
-                self._remove_old(about)
+            with translated(f"make {self._vmac.name}"):
+                if left_over:
+                    self._remove(left_over)
                 self._make()
         except KernelError as error:
-            raise StartError(f"{about}: {error}; use_vmac needs a kernel with macvlan") from error
+            raise StartError(f"{self._about}: {error}; use_vmac needs a kernel with macvlan") from error
         return self
+
+    def check(self) -> int:
+        """Return the index of what an earlier life has left, 0 for nothing.
+
+        Raises:
+            StartError: this is no Ethernet, or the name is taken.
+        """
+        if len(self._base.mac) != ETHERNET:
+            raise StartError(f"{self._about}: use_vmac needs Ethernet, which {self._base.name} is not")
+        index = self._index()
+        if index and not self._is_ours(index):
+            raise StartError(
+                f"{self._about}: there is an interface {self._vmac.name} already; choose a vmac_interface"
+            )
+        return index
 
     def __exit__(self, *_: object) -> None:
         try:
@@ -175,19 +205,14 @@ class VmacAddresses(NetlinkAddresses):
             self._sysctls.put(key, value)
         self._catch_up()
 
-    def _remove_old(self, about: str) -> None:
-        """Remove what an earlier life has left; the name of somebody else's is taken."""
-        index = self._index()
-        if not index:
-            return
+    def _is_ours(self, index: int) -> bool:
         (found,) = self._route.library.get_links(index)
         info = found.get_attr("IFLA_LINKINFO")
         kind = info.get_attr("IFLA_INFO_KIND") if info else None
         mac = virtual_mac(self._instance).hex(":")
-        if kind != "macvlan" or found.get_attr("IFLA_ADDRESS") != mac:
-            raise StartError(
-                f"{about}: there is an interface {self._vmac.name} already; choose a vmac_interface"
-            )
+        return kind == "macvlan" and bool(found.get_attr("IFLA_ADDRESS") == mac)
+
+    def _remove(self, index: int) -> None:
         log.info("(%s) removing %s, left over", self._instance.name, self._vmac.name)
         self._route.library.link("del", index=index)
         self._catch_up()

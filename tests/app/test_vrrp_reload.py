@@ -172,6 +172,35 @@ def test_ipv6_that_is_switched_off_is_the_trouble_of_one_router(nodes):
     assert len(a.transitions("four")) == 1
 
 
+def test_a_macvlan_that_could_not_be_made_changes_nothing(nodes):
+    a, _ = nodes
+    a.load(router("one", "eth0", 1, 200), router("two", "eth1", 2, 200))
+    wait_for(lambda: a.holds() == {1, 2}, what="MASTER of both")
+    a.namespace.run("ip", "link", "add", "taken", "type", "bridge")
+    vmac = "use_vmac = true", 'vmac_interface = "taken"'
+    a.load(router("one", "eth0", 1, 200, *vmac), router("two", "eth1", 2, 200, "use_vmac = true"))
+    assert a.program.said("there is an interface taken already; choose a vmac_interface; nothing was changed")
+    assert a.holds() == {1, 2}
+    assert (len(a.transitions("one")), len(a.transitions("two"))) == (2, 2), "as BACKUP, as MASTER"
+
+
+def test_one_router_that_cannot_start_after_all_does_not_keep_the_others_from_it(nodes):
+    """What is in a bridge can have no macvlan, which nothing tells before it is tried."""
+    a, _ = nodes
+    plain = router("one", "eth1", 1, 200), router("two", "eth0", 2, 200)
+    a.load(*plain)
+    wait_for(lambda: a.holds() == {1, 2}, what="MASTER of both")
+    a.namespace.run("ip", "link", "add", "bridge", "type", "bridge")
+    a.namespace.run("ip", "link", "set", "eth1", "master", "bridge")
+    a.load(*(one + "use_vmac = true\n" for one in plain))
+    (said,) = [line for line in a.program.lines if line.startswith("reload")]
+    assert "vrrp one changed; vrrp two changed; but not started: vrrp.one: could not make vrrp.1" in said
+    assert "nothing was changed" not in said
+    wait_for(lambda: "192.0.2.102/24" in a.namespace.addresses("vrrp.2"), what="MASTER of the other")
+    a.load(*plain)
+    wait_for(lambda: a.holds() == {1, 2}, what="MASTER of both again")
+
+
 def test_a_router_that_could_not_start_changes_nothing(nodes):
     node, _ = nodes
     node.load(router("out", "eth0", 1, 100))
