@@ -134,20 +134,20 @@ def test_the_guard_and_the_lifetimes_follow(nodes):
     a, _ = nodes
     node = NODE + 'guard_timeout = "%s"\n'
     vip = router("one", "eth0", 1, 200)
-    a.load(vip, head=node % "4s")
+    a.load(vip, head=node % "8s")
 
     def lifetime():
         shown = a.namespace.run("ip", "address", "show", "dev", "eth0")
         return [int(seconds) for seconds in re.findall(r"valid_lft (\d+)sec", shown)]
 
     wait_for(lambda: any(seconds > 2 for seconds in lifetime()), what="MASTER")
-    a.load(vip, head=node % "200ms")
-    wait_for(lambda: all(seconds <= 2 for seconds in lifetime()), what="renewals with the new lifetime")
+    a.load(vip, head=node % "1s")
+    wait_for(lambda: lifetime() and max(lifetime()) <= 2, what="renewals with the new lifetime")
     assert a.holds() == {1}
     frozen_at = time.monotonic()
     a.program.signal(signal.SIGSTOP)
     wait_for(lambda: not a.holds(), what="the guard's strike")
-    assert time.monotonic() - frozen_at < 1.5
+    assert time.monotonic() - frozen_at < 4
     a.program.signal(signal.SIGCONT)
 
 
