@@ -149,7 +149,12 @@ class VmacAddresses(NetlinkAddresses):
         if len(self._base.mac) != ETHERNET:
             raise StartError(f"{self._about}: use_vmac needs Ethernet, which {self._base.name} is not")
         index = self._index()
-        if index and not self._is_ours(index):
+        try:
+            with translated(f"see what {self._vmac.name} is"):
+                taken = index and not self._is_ours(index)
+        except KernelError as error:  # gone this moment
+            raise StartError(f"{self._about}: {error}") from error
+        if taken:
             raise StartError(
                 f"{self._about}: there is an interface {self._vmac.name} already; choose a vmac_interface"
             )
