@@ -16,6 +16,7 @@ import struct
 import subprocess
 from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import attrs
@@ -129,10 +130,18 @@ async def _attend(process: subprocess.Popen[bytes], output: int, tail: deque[int
 def _spawn(
     script: Script, arguments: tuple[str, ...], environ: Mapping[str, str], output: int
 ) -> subprocess.Popen[bytes]:
-    """Fork, in a thread: that keeps the loop free, and capabilities belong to threads.
+    """Fork, in a thread that ends with that: capabilities belong to threads.
 
-    What would survive exec, this thread gives up for good.
+    The thread that calls us is one of trio's, which starts nft and the guard as well: those need
+    what would survive exec.
     """
+    with ThreadPoolExecutor(max_workers=1) as once:
+        return once.submit(_spawn_without_capabilities, script, arguments, environ, output).result()
+
+
+def _spawn_without_capabilities(
+    script: Script, arguments: tuple[str, ...], environ: Mapping[str, str], output: int
+) -> subprocess.Popen[bytes]:
     _pass_on_no_capabilities()
     other = script.uid != os.geteuid()
     return subprocess.Popen(

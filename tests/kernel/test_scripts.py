@@ -160,3 +160,26 @@ def test_a_script_gets_none_of_our_capabilities(program):
         assert f"{name}:\t0000000000000000" in done.stdout
     if program is AS_OTHER:
         assert done.stdout.split()[:2] == ["65534", "65534"]
+
+
+AND_AFTERWARDS = """
+import os, subprocess, trio
+from hapair.app.privileges import become
+from hapair.kernel.scripts import Script, run_script
+become("nobody", None, may_chroot=False)
+script = Script(("/usr/bin/true",), os.getuid(), os.getgid(), (), 10)
+async def main():
+    for _ in range(3):
+        assert (await run_script(script)).problem == ""
+        done = await trio.run_process(["grep", "Cap[IPEA]", "/proc/self/status"], capture_stdout=True)
+        print(done.stdout.decode())
+trio.run(main)
+"""
+
+
+@needs_root
+def test_nft_and_the_guard_have_our_capabilities_also_after_a_script():
+    done = subprocess.run([sys.executable, "-c", AND_AFTERWARDS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        assert done.stdout.count(f"{name}:\t0000000000003400") == 3, done.stdout
