@@ -1,7 +1,8 @@
 """Settings of interfaces below /proc/sys/net that we need while we run.
 
 Law: what we set is set back when nobody needs it any more.  The directory is opened once,
-so that it works without root (CAP_NET_ADMIN is enough) and from inside a chroot.
+so that it works without root (CAP_NET_ADMIN is enough) and from inside a chroot.  Where there
+is none (a service manager may hide it) nothing can be set, and a node that needs nothing is well.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ class Sysctls:
     """Those that are set because of us."""
 
     def __init__(self, net: Path = _NET) -> None:
-        self._net = os.open(net, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._net = -1
+        self._missing: OSError | None = None
+        try:
+            self._net = os.open(net, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            self._missing = OSError(error.errno, f"{net}: {error.strerror}")
         self._before: dict[Key, int] = {}
 
     def adopt(self, wanted: Mapping[Key, int]) -> None:
@@ -67,11 +73,17 @@ class Sysctls:
     def close(self) -> None:
         """Set everything back."""
         self.adopt({})
-        os.close(self._net)
+        if self._missing is None:
+            os.close(self._net)
+
+    def _open(self, key: Key, flags: int) -> int:
+        if self._missing is not None:
+            raise self._missing
+        return os.open(key, flags | os.O_CLOEXEC, dir_fd=self._net)
 
     def _read(self, key: Key, *, complain: bool = True) -> int | None:
         try:
-            file = os.open(key, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._net)
+            file = self._open(key, os.O_RDONLY)
             try:
                 return int(os.read(file, 16))
             finally:
@@ -83,7 +95,7 @@ class Sysctls:
 
     def _write(self, key: Key, value: int) -> None:
         try:
-            file = os.open(key, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._net)
+            file = self._open(key, os.O_WRONLY)
             try:
                 os.write(file, b"%d" % value)
             finally:

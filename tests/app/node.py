@@ -22,12 +22,15 @@ def free_port() -> int:
 class Daemon:
     """One `hapair run`, its output, and its end."""
 
-    def __init__(self, config: Path, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Path, environ: dict[str, str] | None = None, within: tuple[str, ...] = ()
+    ) -> None:
+        """`within` is a command that ends by executing its further words."""
         self.config = config
         self.output = config.with_suffix(".log")
         self._file = self.output.open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hapair", "run", str(config)],
+            [*within, sys.executable, "-m", "hapair", "run", str(config)],
             stdout=self._file,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environ or {})},
@@ -61,9 +64,9 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(config: Path, environ: dict[str, str] | None = None):
+def running(config: Path, environ: dict[str, str] | None = None, within: tuple[str, ...] = ()):
     """A daemon that is ready, and ends with the block."""
-    daemon = Daemon(config, environ)
+    daemon = Daemon(config, environ, within)
     try:
         daemon.wait_for("is ready")
         yield daemon

@@ -45,3 +45,18 @@ def test_what_is_ours_for_good_is_not_set_back(net):
     sysctls.put("a", 1)
     sysctls.close()
     assert values(net) == "112"
+
+
+def test_where_no_settings_are_in_sight_each_is_a_warning_and_nothing_else(tmp_path, caplog):
+    sysctls = Sysctls(tmp_path / "sys" / "net")
+    sysctls.adopt({})
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, "hapair.kernel"):
+        sysctls.adopt({"a": 1})
+        sysctls.put("b", 1)
+    missing = f"{tmp_path}/sys/net: No such file or directory"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"a cannot be set: {missing}",
+        f"b cannot be set to 1: {missing}",
+    ]
+    sysctls.close()
