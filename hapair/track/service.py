@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,7 +19,7 @@ import trio
 from hapair.config.model import TrackFile, TrackProcess, TrackRoute, TrackScript
 from hapair.health import rise_fall
 from hapair.kernel.links import Links
-from hapair.track.findings import Found, Route, file_says, ipv4_routes, ipv6_routes, processes_say, routes_say
+from hapair.track.findings import Found, file_says, ipv4_routes, ipv6_routes, processes_say, routes_say
 
 logger = logging.getLogger("hapair.track")
 
@@ -29,6 +30,7 @@ Watched = TrackScript | TrackFile | TrackProcess | TrackRoute
 RunCommand = Callable[[tuple[str, ...], float, str | None], Awaitable[str]]
 """Words, seconds that it may take, the account to run it as (None: the usual one) -> what went wrong."""
 
+UNKNOWN = Found(ok=False, why="is not known")
 MAX_FILE = 64
 """Bytes of a tracked file that are looked at."""
 MAX_LOOKS = 8
@@ -103,11 +105,12 @@ class TrackerService:
                 case TrackScript() as script:
                     await self._script(key, script)
                 case TrackFile() as file:
-                    await self._file(key, file)
+                    look = partial(_read, Path(file.file))
+                    await self._look(key, file.interval, Found(ok=True, value=0), look)
                 case TrackProcess() as process:
-                    await self._process(key, process)
+                    await self._look(key, process.interval, UNKNOWN, partial(_processes, self._proc, process))
                 case TrackRoute() as route:
-                    await self._route(key, route)
+                    await self._look(key, route.interval, UNKNOWN, partial(_routes, self._proc, route))
 
     def _found(self, key: Key, found: Found) -> None:
         if self._known.get(key) == found:
@@ -142,47 +145,39 @@ class TrackerService:
             self._found(key, Found(health.up, why))
             await trio.sleep(script.interval)
 
-    async def _file(self, key: Key, file: TrackFile) -> None:
+    async def _look(self, key: Key, interval: float, unknown: Found, look: Callable[[], Found | str]) -> None:
+        """Look again and again; while that is impossible what was found before stays true, or `unknown`."""
         complained = False
         while True:
-            found = await trio.to_thread.run_sync(
-                _read, Path(file.file), abandon_on_cancel=True, limiter=self._threads
-            )
+            found = await trio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=self._threads)
             if isinstance(found, Found):
                 complained = False
                 self._found(key, found)
             else:
                 if key not in self._known:  # the routers wait for it
-                    self._found(key, Found(ok=True, value=0))
+                    self._found(key, unknown)
                 if not complained:
-                    logger.warning("file %s: %s; what it said before stays", key[1], found)
+                    logger.warning("%s %s: %s; what was found before stays", *key, found)
                 complained = True
-            await trio.sleep(file.interval)
-
-    async def _process(self, key: Key, process: TrackProcess) -> None:
-        while True:
-            running = await trio.to_thread.run_sync(
-                _count, self._proc, process.process, abandon_on_cancel=True, limiter=self._threads
-            )
-            self._found(key, processes_say(running, process.process, process.quorum))
-            await trio.sleep(process.interval)
-
-    async def _route(self, key: Key, route: TrackRoute) -> None:
-        while True:
-            routes = await trio.to_thread.run_sync(
-                _routes, self._proc, route.destination.version, abandon_on_cancel=True, limiter=self._threads
-            )
-            self._found(key, routes_say(routes, route))
-            await trio.sleep(route.interval)
+            await trio.sleep(interval)
 
 
-def _routes(proc: Path, version: int) -> list[Route]:
-    """The routes of the main table; none when the kernel has no such family."""
-    name, parse = ("route", ipv4_routes) if version == 4 else ("ipv6_route", ipv6_routes)
+def _routes(proc: Path, wanted: TrackRoute) -> Found | str:
+    """Whether it is in the main table; nothing is in that of a family that the kernel has not."""
+    six = wanted.destination.version == 6
+    net = proc / "net"
     try:
-        return parse((proc / "net" / name).read_text())
-    except FileNotFoundError:
-        return []
+        if six and not (net / "ipv6_route").exists() and net.exists():
+            return routes_say([], wanted)
+        table = (net / ("ipv6_route" if six else "route")).read_text()
+    except OSError as error:
+        return _unreadable(error, net)
+    return routes_say(ipv6_routes(table) if six else ipv4_routes(table), wanted)
+
+
+def _unreadable(error: OSError, path: Path) -> str:
+    """For want of a descriptor or a right, or in a chroot or namespace that hides it."""
+    return f"{path} cannot be read: {error.strerror}"
 
 
 def _read(path: Path) -> Found | str:
@@ -193,16 +188,19 @@ def _read(path: Path) -> Found | str:
     except FileNotFoundError:
         return file_says(None) or ""
     except OSError as error:
-        return f"{path} cannot be read: {error.strerror}"
+        return _unreadable(error, path)
     return file_says(text) or f"{path} holds no number"
 
 
-def _count(proc: Path, name: str) -> int:
-    """How many processes have that name."""
-    wanted = name.encode() + b"\n"
-    count = 0
-    for entry in proc.iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it has just ended
-                count += (entry / "comm").read_bytes() == wanted
-    return count
+def _processes(proc: Path, wanted: TrackProcess) -> Found | str:
+    """Whether enough have that name."""
+    name = wanted.process.encode() + b"\n"
+    running = 0
+    try:
+        for entry in proc.iterdir():
+            if entry.name.isdigit():
+                with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # ended, or hidden
+                    running += (entry / "comm").read_bytes() == name
+    except OSError as error:
+        return _unreadable(error, proc)
+    return processes_say(running, wanted.process, wanted.quorum)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import resource
+from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
-from hapair.config.model import TrackFile, TrackProcess, TrackScript
+from hapair.config.model import TrackFile, TrackProcess, TrackRoute, TrackScript
 from hapair.track.findings import Found
 from hapair.track.service import TrackerService
 
 SCRIPT = ("script", "chk")
 FILE = ("file", "f")
 PROCESS = ("process", "p")
+ROUTE = ("route", "r")
 WELL = Found(ok=True)
 
 
@@ -141,6 +145,89 @@ async def test_our_own_process_is_found_in_the_real_proc(watch, nursery):
     watch.service.replace({PROCESS: TrackProcess("p", name, interval=0.01)}, ())
     await nursery.start(watch.service.run)
     assert await watch.next() == (PROCESS, WELL)
+
+
+def kernel_has(proc: Path, **tables: str) -> None:
+    for name, table in {"1/comm": "init\n", "net/route": "", **tables}.items():
+        (proc / name).parent.mkdir(parents=True, exist_ok=True)
+        (proc / name).write_text(table)
+
+
+DEFAULT_ROUTE = """Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
+eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "tracker"),
+    [
+        (PROCESS, TrackProcess("p", "init", interval=0.01)),
+        (ROUTE, TrackRoute("r", IPv4Network("0.0.0.0/0"), interval=0.01)),
+    ],
+    ids=["process", "route"],
+)
+async def test_while_nothing_can_be_seen_what_was_found_stays_and_that_is_said_once(
+    nursery, tmp_path, caplog, key, tracker
+):
+    proc = tmp_path / "proc"
+    kernel_has(proc, **{"net/route": DEFAULT_ROUTE})
+    watch = Watch(proc)
+    watch.service.replace({key: tracker}, ())
+    await nursery.start(watch.service.run)
+    assert await watch.next() == (key, WELL)
+    for _ in range(2):
+        caplog.clear()
+        proc.rename(tmp_path / "hidden")
+        with trio.fail_after(5):
+            while "cannot be read: No such file or directory; what was found before stays" not in caplog.text:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        await trio.sleep(0.05)  # a few looks more
+        assert (caplog.text.count("cannot be read"), watch.nothing()) == (1, True)
+        (tmp_path / "hidden").rename(proc)
+        kernel_has(proc, **{"1/comm": "other\n"})
+        assert not (await watch.next())[1].ok
+        kernel_has(proc, **{"net/route": DEFAULT_ROUTE})
+        assert await watch.next() == (key, WELL)
+
+
+@contextmanager
+def no_free_descriptor():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open("/", os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_what_can_never_be_looked_at_fails_until_it_can_and_the_node_lives_on(
+    nursery, tmp_path, caplog
+):
+    kernel_has(tmp_path, **{"net/route": DEFAULT_ROUTE})
+    watch = Watch(tmp_path)
+    await nursery.start(watch.service.run)
+    with no_free_descriptor():
+        watch.service.replace(
+            {
+                PROCESS: TrackProcess("p", "init", interval=0.01),
+                ROUTE: TrackRoute("r", IPv4Network("0.0.0.0/0"), interval=0.01),
+            },
+            (),
+        )
+        unknown = Found(ok=False, why="is not known")
+        assert dict([await watch.next(), await watch.next()]) == {PROCESS: unknown, ROUTE: unknown}
+    assert dict([await watch.next(), await watch.next()]) == {PROCESS: WELL, ROUTE: WELL}
+    assert caplog.text.count("Too many open files; what was found before stays") == 2
+
+
+async def test_a_kernel_without_ipv6_has_no_such_route(nursery, tmp_path):
+    kernel_has(tmp_path)
+    watch = Watch(tmp_path)
+    watch.service.replace({ROUTE: TrackRoute("r", IPv6Network("::/0"), interval=0.01)}, ())
+    await nursery.start(watch.service.run)
+    assert await watch.next() == (ROUTE, Found(ok=False, why="is missing (::/0)"))
 
 
 async def test_interfaces_are_up_down_or_not_there(watch, nursery):
