@@ -1,4 +1,4 @@
-"""SIGHUP: prepare (may fail) -> commit (synchronous, cannot) -> retire (drains by itself).
+"""SIGHUP: look ahead -> prepare (may fail) -> commit (synchronous, cannot) -> retire (drains by itself).
 
 A file with a mistake, or one that asks for a port that is taken, changes
 nothing and says why.
@@ -20,11 +20,25 @@ from hapair.errors import ReloadIncomplete
 if TYPE_CHECKING:
     from hapair.app.wiring import Node
     from hapair.config.model import NodeConfig
+    from hapair.dataplane.resolve import Addresses
 
 logger = logging.getLogger("hapair.app")
 
 
-async def apply(node: Node, config: NodeConfig) -> str:
+async def look_ahead(node: Node, config: NodeConfig) -> Addresses:
+    """What must be known before the node can follow: the servers' addresses, and that its routers could.
+
+    As long as a name server likes.  To be cancelled at any moment: nothing is changed here.
+
+    Raises:
+        StartError: a name is unknown, or a router could not start.
+    """
+    addresses = await trio.to_thread.run_sync(resolve_all, config, abandon_on_cancel=True)
+    await node.routers.check(config)
+    return addresses
+
+
+async def apply(node: Node, config: NodeConfig, addresses: Addresses) -> str:
     """Make the running node follow `config`; returns what changed, for the log.
 
     Raises:
@@ -32,8 +46,6 @@ async def apply(node: Node, config: NodeConfig) -> str:
         ReloadIncomplete: a router could not be started after all; everything else took effect.
     """
     change = delta(node.config, config)
-    addresses = await trio.to_thread.run_sync(resolve_all, config)
-    await node.routers.check(config)
     prepared = node.plane.prepare(config, addresses)
     await node.plane.agree(prepared)
     for key in change.restart_keys:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from hapair.app.wiring import Node
+    from hapair.config.model import NodeConfig
 
 logger = logging.getLogger("hapair.app")
 
@@ -93,13 +95,15 @@ async def _serve(node: Node, file: ConfigFile, environ: Mapping[str, str]) -> No
                     manager.ready("serving")
                     logger.info("node %s is ready", node.config.node.name)
                     node.notifications.node_event("start", "ready")
-                    async for number in signals:
-                        if number in STOP:
+                    async for received in signals:
+                        number: int | None = received
+                        while number == RELOAD:
+                            number = await _attentive(signals, partial(_reload, node, file, environ, manager))
+                            collect_garbage_of_reload(node.plane.process.current)
+                        if number is not None:
                             logger.info("stopping on %s", signal.Signals(number).name)
                             node.notifications.node_event("stop", signal.Signals(number).name)
                             break
-                        await _reload(node, file, environ, manager)
-                        collect_garbage_of_reload(node.plane.process.current)
                     manager.stopping()
                     node.plane.part_with_clients()
                     patient = await _unless_hurried(signals, _hand_over, node)
@@ -147,12 +151,49 @@ async def _drain(node: Node) -> None:
         logger.warning("%d sessions were still open and are cut", node.plane.process.current)
 
 
-async def _reload(node: Node, file: ConfigFile, environ: Mapping[str, str], manager: ServiceManager) -> None:
+async def _attentive(
+    signals: AsyncIterator[int], reloading: Callable[[trio.CancelScope], Awaitable[None]]
+) -> int | None:
+    """Reload; what was asked for meanwhile.  A stop cancels what does not change anything yet."""
+    meanwhile: int | None = None
+    undecided = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+
+        async def listen() -> None:
+            nonlocal meanwhile
+            async for meanwhile in signals:
+                if meanwhile in STOP:
+                    undecided.cancel()
+                    break  # a second one is for those who wait for the end
+
+        nursery.start_soon(listen)
+        await reloading(undecided)
+        nursery.cancel_scope.cancel()
+    return meanwhile
+
+
+def _load(file: ConfigFile, environ: Mapping[str, str]) -> NodeConfig:
+    return load_text_config(file.read(), str(file.path), environ).config
+
+
+async def _reload(
+    node: Node,
+    file: ConfigFile,
+    environ: Mapping[str, str],
+    manager: ServiceManager,
+    undecided: trio.CancelScope,
+) -> None:
     manager.reloading()
     node.notifications.reopen()
     try:
-        loaded = load_text_config(file.read(), str(file.path), environ)
-        summary = await reload.apply(node, loaded.config)
+        with undecided:
+            # In a thread: a large file keeps a processor busy for longer than an advert may be late.
+            config = await trio.to_thread.run_sync(_load, file, environ, abandon_on_cancel=True)
+            addresses = await reload.look_ahead(node, config)
+        if undecided.cancelled_caught:
+            logger.info("reload: given up, because we stop; nothing was changed")
+            return
+        summary = await reload.apply(node, config, addresses)
     except ConfigError as error:
         for problem in error.problems:
             logger.error("%s", headline(problem))
