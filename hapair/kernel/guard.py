@@ -31,6 +31,8 @@ HEARTBEATS_PER_TIMEOUT = 4
 START_TIMEOUT = 10.0
 END_TIMEOUT = 2.0
 RESPAWN_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+"""Between tries to start another: each lasts twice as long as the last."""
 ANSWER_TIMEOUT = 1.5
 """Seconds, each, except the heartbeats."""
 
@@ -56,6 +58,9 @@ class GuardProcess:
         self._broken = False
         self._unanswered = 0
         """Heartbeats since the guard was heard.  Counted, not timed: we may have been frozen ourselves."""
+        self._reason = ""
+        """Why no other guard can be started."""
+        self._pause = RESPAWN_PAUSE
 
     @property
     def pid(self) -> int | None:
@@ -162,7 +167,11 @@ class GuardProcess:
             self._send(plan_message(name, plan))
 
     async def _replace(self) -> None:
-        log.warning("the guard is gone: until a new one watches, only their lifetimes end orphaned addresses")
+        """Try once.  In a chroot it will never succeed: each reason is said once."""
+        if not self._reason:
+            log.warning(
+                "the guard is gone: until a new one watches, only their lifetimes end orphaned addresses"
+            )
         # Killed before its pipe is closed: a guard that is merely stuck must not strike when it sees the end.
         if self._process is not None:
             self._process.kill()
@@ -171,9 +180,13 @@ class GuardProcess:
         try:
             await self._start()
         except KernelError as error:
-            log.error("%s; trying again", error)
-            await trio.sleep(RESPAWN_PAUSE)
+            if str(error) != self._reason:
+                log.error("%s; trying again and again", error)
+            self._reason = str(error)
+            await trio.sleep(self._pause)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
         else:
+            self._reason, self._pause = "", RESPAWN_PAUSE
             log.info("a new guard watches (pid %s)", self.pid)
 
     async def _reap(self) -> None:

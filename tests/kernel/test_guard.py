@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -251,6 +252,42 @@ async def test_a_guard_that_cannot_start_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(KernelError, match="could not start the guard"):
         await GuardProcess(0.5).run()
+
+
+async def test_what_keeps_it_from_starting_again_is_said_once_and_tried_ever_less_often(
+    monkeypatch, nursery, autojump_clock, caplog
+):
+    """As in a chroot, where it is for ever that there is no interpreter."""
+    caplog.set_level(logging.INFO, "hapair.kernel")
+    tries, reasons = [], ["no interpreter"] * 8 + ["no memory"] * 2
+
+    async def start(_guard) -> None:
+        await trio.lowlevel.checkpoint()
+        tries.append(trio.current_time())
+        if len(tries) == 1 or not reasons:
+            process._broken = False
+            return
+        raise KernelError("start the guard", 0, reasons.pop(0))
+
+    monkeypatch.setattr(GuardProcess, "_start", start)
+    monkeypatch.setattr(guard, "ANSWER_TIMEOUT", 1e9)  # nobody answers here
+    process = GuardProcess(1.0)
+    await nursery.start(process.run)
+    process._broken = True
+    await trio.sleep(600)
+    pauses = [after - before for before, after in itertools.pairwise(tries[1:])]
+    assert pauses == pytest.approx([1, 2, 4, 8, 16, 30, 30, 30, 30, 30])
+    assert [record.getMessage() for record in caplog.records] == [
+        "the guard is gone: until a new one watches, only their lifetimes end orphaned addresses",
+        "could not start the guard: no interpreter; trying again and again",
+        "could not start the guard: no memory; trying again and again",
+        "a new guard watches (pid None)",
+    ]
+    process._broken = True
+    reasons.append("no memory")
+    await trio.sleep(10)
+    assert tries[-1] - tries[-2] == pytest.approx(1), "patience begins anew"
+    assert caplog.records[-2].getMessage() == "could not start the guard: no memory; trying again and again"
 
 
 async def test_before_it_runs_plans_are_kept_for_it():
