@@ -20,7 +20,7 @@ from hapair.api.status import report
 from hapair.api.stick_commands import StickCommands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hapair.dataplane.service import DataPlane
     from hapair.health.service import Verdict
@@ -81,7 +81,7 @@ class Commands:
         self._started = time.monotonic()
         self._stick = StickCommands(lambda: plane.tables)
         self._patterns = PatternCommands(lambda: plane.references)
-        self._verbs: list[tuple[str, Callable[[list[str]], str]]] = [
+        self._verbs: list[tuple[str, Callable[[list[str]], str | Iterator[str]]]] = [
             ("show stat", lambda _: to_csv(self.table())),
             ("show info", lambda _: self._info()),
             ("show backend", lambda _: "# name\n" + "".join(f"{name}\n" for name in plane.backends)),
@@ -111,9 +111,20 @@ class Commands:
 
     def execute(self, line: str) -> str:
         """Run one line of `;`-separated commands; every answer ends with an empty line."""
-        return "".join(self._one(command.split()) + "\n" for command in line.split(";") if command.strip())
+        return "".join(self.answer(line))
 
-    def _one(self, words: list[str]) -> str:
+    def answer(self, line: str) -> Iterator[str]:
+        """The same in parts, so that clients can be served between two of them."""
+        for command in line.split(";"):
+            if command.strip():
+                answer = self._one(command.split())
+                if isinstance(answer, str):
+                    yield answer + "\n"
+                else:
+                    yield from answer
+                    yield "\n"
+
+    def _one(self, words: list[str]) -> str | Iterator[str]:
         for name, run in self._verbs:
             verb = name.split()
             if words[: len(verb)] == verb:

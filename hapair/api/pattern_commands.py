@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import ip_address
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from hapair.rules.lexer import RuleError, Word
@@ -14,6 +15,8 @@ from hapair.rules.networks import address_test
 if TYPE_CHECKING:
     from hapair.rules.pattern_files import Entry, Live, Reference, References
 
+AT_ONCE = 100
+"""Entries that are looked at before clients are served again: a test of each may have to be compiled."""
 _TREES = ("str", "beg", "ip")
 """Methods whose patterns HAProxy keeps in a tree, where the longest counts."""
 _WORD = {"acl": "ACL", "map": "map"}
@@ -25,9 +28,9 @@ class PatternCommands:
     def __init__(self, references: Callable[[], References]) -> None:
         self._references = references
 
-    def verbs(self, kind: str) -> list[tuple[str, Callable[[list[str]], str]]]:
+    def verbs(self, kind: str) -> list[tuple[str, Callable[[list[str]], str | Iterator[str]]]]:
         """The commands for `acl` or `map`."""
-        found: dict[str, Callable[[str, list[str]], str]] = {
+        found: dict[str, Callable[[str, list[str]], str | Iterator[str]]] = {
             "show": self._show,
             "get": self._get,
             "add": self._add,
@@ -44,7 +47,7 @@ class PatternCommands:
                 return one
         return None
 
-    def _show(self, kind: str, words: list[str]) -> str:
+    def _show(self, kind: str, words: list[str]) -> str | Iterator[str]:
         if not words:
             lines = ["# id (file) description\n"]
             for one in self._references().used():
@@ -59,18 +62,15 @@ class PatternCommands:
         found = self._find(kind, words[0])
         if found is None:
             return _unknown(kind)
-        return "".join(
-            f"0x{entry.number:x} {entry.key}{f' {entry.value}' if kind == 'map' else ''}\n"
-            for entry in found.entries
-        )
+        return _listed(kind, found.entries)
 
-    def _get(self, kind: str, words: list[str]) -> str:
+    def _get(self, kind: str, words: list[str]) -> str | Iterator[str]:
         if len(words) < 2:
             return f"Missing {_WORD[kind]} identifier and/or key.\n"
         found = self._find(kind, words[0])
         if found is None:
             return _unknown(kind)
-        return "".join(_got(kind, live, found.entries, words[1]) for live in found.uses())
+        return chain.from_iterable(_got(kind, live, found.entries, words[1]) for live in found.uses())
 
     def _add(self, kind: str, words: list[str]) -> str:
         if len(words) < (3 if kind == "map" else 2):
@@ -115,6 +115,19 @@ class PatternCommands:
         return ""
 
 
+def _listed(kind: str, entries: list[Entry]) -> Iterator[str]:
+    for some in _some(entries):
+        yield "".join(
+            f"0x{entry.number:x} {entry.key}{f' {entry.value}' if kind == 'map' else ''}\n" for entry in some
+        )
+
+
+def _some(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """AT_ONCE of them at a time."""
+    for at in range(0, len(entries), AT_ONCE):
+        yield entries[at : at + AT_ONCE]
+
+
 def _unknown(kind: str) -> str:
     return f"Unknown {_WORD[kind]} identifier. Please use #<id> or <file>.\n"
 
@@ -126,19 +139,24 @@ def _meant(word: str) -> Callable[[Entry], bool]:
     return lambda entry: entry.key == word
 
 
-def _got(kind: str, live: Live, entries: list[Entry], sample: str) -> str:
-    """What one rule finds for a sample."""
+def _got(kind: str, live: Live, entries: list[Entry], sample: str) -> Iterator[str]:
+    """What one rule finds for a sample; nothing after some entries of a file that have been tried."""
     case = "insensitive" if live.ignore_case else "sensitive"
     begin = f"type={live.method}, case={case}, {'found' if kind == 'map' else 'match'}="
-    found = [entry for entry in entries if _matches(live, entry.key, sample)]
+    found: list[Entry] = []
+    for some in _some(entries):
+        found += [entry for entry in some if _matches(live, entry.key, sample)]
+        yield ""
     if not found:
-        return f"{begin}no\n"
+        yield f"{begin}no\n"
+        return
     tree = live.method in _TREES and not (live.ignore_case and live.method != "ip")
     first = max(found, key=lambda entry: _size(live, entry)) if tree else found[0]
     index = f"yes, idx={'tree' if tree else 'list'}"
     if kind == "acl":
-        return f'{begin}{index}, pattern="{first.key}"\n'
-    return f'{begin}{index}, key="{first.key}", value="{first.value}", type="str"\n'
+        yield f'{begin}{index}, pattern="{first.key}"\n'
+        return
+    yield f'{begin}{index}, key="{first.key}", value="{first.value}", type="str"\n'
 
 
 def _size(live: Live, entry: Entry) -> int:

@@ -28,8 +28,13 @@ logger = logging.getLogger("hapair.api")
 
 MAX_LINE = 16384
 IDLE = 60.0
-"""Seconds without a command before an administrator is sent away."""
+"""Seconds without a whole command, or another scrape, before an administrator is sent away."""
+REQUEST = 10.0
+"""Seconds for the first request of a scrape: whoever can reach api.listen can hold a place so long."""
+SEND = 30.0
+"""Seconds for a piece of an answer to be taken."""
 MAX_ADMINISTRATORS = 32
+"""At a time, by each listener; whoever comes then is sent away at once."""
 
 
 @contextmanager
@@ -138,7 +143,12 @@ async def _serve(
     room = trio.CapacityLimiter(MAX_ADMINISTRATORS)
 
     async def guarded(stream: trio.SocketStream) -> None:
-        async with stream, room:
+        try:
+            room.acquire_on_behalf_of_nowait(stream)
+        except trio.WouldBlock:
+            await trio.aclose_forcefully(stream)
+            return
+        async with stream:
             try:
                 await serve(stream)
             except (
@@ -150,6 +160,8 @@ async def _serve(
                 pass  # the other side's end, one way or another
             except Exception:
                 logger.exception("bug while serving an administrator")
+            finally:
+                room.release_on_behalf_of(stream)
 
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
     async with trio.open_nursery() as nursery:
@@ -157,56 +169,81 @@ async def _serve(
         await trio.serve_listeners(guarded, [listener], handler_nursery=nursery)
 
 
-async def _converse(stream: trio.SocketStream, commands: Commands) -> None:
+async def _send(stream: trio.abc.SendStream, data: bytes) -> None:
+    with trio.fail_after(SEND):
+        await stream.send_all(data)
+
+
+async def _converse(stream: trio.abc.Stream, commands: Commands) -> None:
     """HAProxy's manners: one line and out, unless `prompt` was asked for."""
     interactive = False
-    buffer = b""
-    while True:
+    buffer, ended = b"", False
+    while not ended:
         with trio.fail_after(IDLE):
-            data = await stream.receive_some(4096)
-        buffer += data
-        while b"\n" in buffer or (not data and buffer):
+            while not ended and b"\n" not in buffer:
+                data = await stream.receive_some(4096)
+                ended = not data
+                buffer += data
+                if len(buffer) > MAX_LINE:
+                    return
+        while b"\n" in buffer or (ended and buffer):
             line, _, buffer = buffer.partition(b"\n")
             text = line.decode("utf-8", "replace").strip(" \r")
             if text == "quit":
                 return
             if text == "prompt":
                 interactive = not interactive
-                answer = "\n"
+                await _send(stream, b"\n")
             else:
-                answer = commands.execute(text)
+                held = ""  # the end of an answer is sent when what was said holds
+                for part in commands.answer(text):
+                    await _send(stream, held.encode())
+                    await trio.lowlevel.checkpoint()  # clients are served between two parts
+                    held = part
                 await commands.settled()
-            await stream.send_all((answer + ("> " if interactive else "")).encode())
+                await _send(stream, held.encode())
             if not interactive:
                 return
-        if not data or len(buffer) > MAX_LINE:
-            return
+            await _send(stream, b"> ")
 
 
-async def _answer_scrapes(stream: trio.SocketStream, metrics: Callable[[], str]) -> None:
+async def _answer_scrapes(stream: trio.abc.Stream, metrics: Callable[[], str]) -> None:
     connection = h11.Connection(h11.SERVER)
+    patience = REQUEST
+    while True:
+        with trio.fail_after(patience):
+            request = await _request(connection, stream)
+        if request is None:
+            return
+        found = request.method == b"GET" and request.target.partition(b"?")[0] == b"/metrics"
+        body = metrics().encode() if found else b"only GET /metrics\n"
+        response = h11.Response(
+            status_code=200 if found else 404,
+            headers=[
+                ("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),
+                ("Content-Length", str(len(body))),
+            ],
+        )
+        out = b""
+        for part in (response, h11.Data(data=body), h11.EndOfMessage()):
+            out += connection.send(part) or b""
+        await _send(stream, out)
+        if connection.our_state is not h11.DONE:
+            return
+        connection.start_next_cycle()
+        patience = IDLE
+
+
+async def _request(connection: h11.Connection, stream: trio.abc.ReceiveStream) -> h11.Request | None:
+    """The next one, with all of its body thrown away; None for the end."""
+    request: h11.Request | None = None
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            with trio.fail_after(IDLE):
-                connection.receive_data(await stream.receive_some(65536))
+            connection.receive_data(bytes(await stream.receive_some(65536)))
         elif isinstance(event, h11.Request):
-            found = event.method == b"GET" and event.target.partition(b"?")[0] == b"/metrics"
-            body = metrics().encode() if found else b"only GET /metrics\n"
-            response = h11.Response(
-                status_code=200 if found else 404,
-                headers=[
-                    ("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),
-                    ("Content-Length", str(len(body))),
-                ],
-            )
-            out = b""
-            for part in (response, h11.Data(data=body), h11.EndOfMessage()):
-                out += connection.send(part) or b""
-            await stream.send_all(out)
+            request = event
         elif isinstance(event, h11.EndOfMessage):
-            if connection.our_state is not h11.DONE:
-                return
-            connection.start_next_cycle()
+            return request
         elif isinstance(event, h11.ConnectionClosed):
-            return
+            return None

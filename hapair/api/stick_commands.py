@@ -10,11 +10,13 @@ from hapair.rules.values import CASTS
 from hapair.tables.keys import spelt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hapair.tables.directory import Named
-    from hapair.tables.table import Key
+    from hapair.tables.table import Key, Table
 
+AT_ONCE = 500
+"""Entries that are looked at before clients are served again: a few milliseconds."""
 _NO_TABLE = "No such table\n"
 _COMPARE: dict[str, Callable[[int, int], bool]] = {
     "eq": lambda a, b: a == b,
@@ -32,34 +34,40 @@ class StickCommands:
     def __init__(self, tables: Callable[[], Mapping[str, Named]]) -> None:
         self._tables = tables
 
-    def show(self, words: list[str]) -> str:
+    def show(self, words: list[str]) -> Iterator[str]:
         """All tables, or one with its entries: `show table NAME [data.X OP N | key K]`."""
-        now = _now()
         if not words:
-            return "".join(_headline(name, named) for name, named in self._tables().items())
+            yield "".join(_headline(name, named) for name, named in self._tables().items())
+            return
         named = self._tables().get(words[0])
         if named is None:
-            return _NO_TABLE
-        chosen = _filter(named, words[1:])
+            yield _NO_TABLE
+            return
+        chosen = _chosen(named, words[1:])
         if isinstance(chosen, str):
-            return chosen
-        rows = [_entry(named, key, row, now) for key, row in named.table.keys(now) if chosen(key, row, now)]
-        return _headline(words[0], named) + "".join(rows)
+            yield chosen
+            return
+        yield _headline(words[0], named)
+        for found in chosen:
+            now = _now()
+            yield "".join(_entry(named, named.table.key_of(row), row, now) for row in found)
 
-    def clear(self, words: list[str]) -> str:
+    def clear(self, words: list[str]) -> Iterator[str]:
         """Forget entries: all, those with `data.X OP N`, or that of `key K`."""
         named = self._tables().get(words[0]) if words else None
         if named is None:
-            return _NO_TABLE
-        chosen = _filter(named, words[1:])
+            yield _NO_TABLE
+            return
+        chosen = _chosen(named, words[1:])
         if isinstance(chosen, str):
-            return chosen
-        now = _now()
+            yield chosen
+            return
         kept = 0
-        for key, row in named.table.keys(now):
-            if chosen(key, row, now):
-                kept += not named.table.drop(row)
-        return "Entry currently in use, cannot remove\n" if kept and words[1:2] == ["key"] else ""
+        for found in chosen:
+            kept += sum(not named.table.drop(row) for row in found)
+            yield ""
+        if kept and words[1:2] == ["key"]:
+            yield "Entry currently in use, cannot remove\n"
 
     def set(self, words: list[str]) -> str:
         """`set table NAME key K [data.X N]...`: make an entry, or change it."""
@@ -127,17 +135,28 @@ def _key(named: Named, text: str) -> Key | None:
     return None if taken is None else named.key(taken)
 
 
-def _filter(named: Named, words: list[str]) -> Callable[[Key, int, int], bool] | str:
-    """Which entries are meant; or what is wrong."""
+def _chosen(named: Named, words: list[str]) -> Iterator[list[int]] | str:
+    """Rows of entries that are meant, some at a time; or what is wrong."""
     if not words:
-        return lambda _key, _row, _now: True
+        return _some(named.table, lambda _row, _now: True)
     if words[0] == "key" and len(words) == 2:
-        wanted = _key(named, words[1])
-        return lambda key, _row, _now: key == wanted
+        key = _key(named, words[1])
+        row = named.table.find(key, _now()) if key is not None else -1
+        return iter([[row]] if row >= 0 else [])
     name = words[0].removeprefix("data.")
     if len(words) != 3 or name == words[0] or words[1] not in _COMPARE or not words[2].isdecimal():
         return 'Optional argument only supports "data.<store_data_type>" or key <key>\n'
     if name not in named.table.starts:
         return "Data type not stored in this table\n"
     compare, number, table = _COMPARE[words[1]], int(words[2]), named.table
-    return lambda _key, row, now: compare(table.value(row, name, now), number)
+    return _some(table, lambda row, now: compare(table.value(row, name, now), number))
+
+
+def _some(table: Table, wanted: Callable[[int, int], bool]) -> Iterator[list[int]]:
+    """Rows that are in use and wanted, out of AT_ONCE at a time: the table may change in between."""
+    at = 0
+    while at < table.rows():
+        now = _now()
+        end = min(at + AT_ONCE, table.rows())
+        yield [row for row in range(at, end) if table.known_key(row, now) is not None and wanted(row, now)]
+        at = end

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import socket
 import stat
+from contextlib import suppress
 
 import h11
 import pytest
 import trio
+from trio.testing import lockstep_stream_pair, memory_stream_pair
 
 from hapair.api.service import (
+    IDLE,
+    MAX_ADMINISTRATORS,
     MAX_LINE,
+    REQUEST,
+    _answer_scrapes,
+    _converse,
     metrics_socket,
     runtime_socket,
     serve_commands,
@@ -68,10 +75,92 @@ async def test_a_bug_in_one_conversation_does_not_end_the_others(path, commands,
         raise RuntimeError("boom")
 
     with monkeypatch.context() as patched:
-        patched.setattr(commands, "execute", broken)
+        patched.setattr(commands, "answer", broken)
         assert await talk(path, b"show info\n") == b""
     assert "boom" in caplog.text
     assert await talk(path, b"get weight be/s1\n") == b"10 (initial 10)\n\n"
+
+
+async def test_whoever_comes_when_there_is_no_room_is_sent_away_at_once(path):
+    idle = [await trio.open_unix_socket(path) for _ in range(MAX_ADMINISTRATORS)]
+    with trio.fail_after(10):
+        async with await trio.open_unix_socket(path) as late:
+            assert await late.receive_some(1) == b""
+        await idle.pop().aclose()
+        answer = b""
+        while not answer:  # the place is free once the server has noticed
+            with suppress(trio.BrokenResourceError):
+                answer = await talk(path, b"get weight be/s1\n")
+    assert answer == b"10 (initial 10)\n\n"
+    for stream in idle:
+        await stream.aclose()
+
+
+async def dribble(stream: trio.abc.SendStream, every: float) -> None:
+    """One byte of something endless at a time."""
+    while True:
+        await stream.send_all(b"x")
+        await trio.sleep(every)
+
+
+async def test_a_byte_now_and_then_keeps_no_place(commands, autojump_clock, nursery):
+    ours, theirs = memory_stream_pair()
+    nursery.start_soon(dribble, theirs, IDLE / 3)
+    with pytest.raises(trio.TooSlowError):
+        await _converse(ours, commands)
+    assert trio.current_time() == pytest.approx(IDLE, abs=1)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_scrape_keeps_no_place(autojump_clock, nursery):
+    ours, theirs = memory_stream_pair()
+    nursery.start_soon(dribble, theirs, REQUEST / 3)
+    with pytest.raises(trio.TooSlowError):
+        await _answer_scrapes(ours, lambda: "")
+    assert trio.current_time() == pytest.approx(REQUEST, abs=1)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("asked", [b"help\n", b"prompt\n"])
+async def test_an_answer_that_nobody_takes_keeps_no_place(commands, autojump_clock, asked):
+    ours, theirs = lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(theirs.send_all, asked)
+        with pytest.raises(trio.TooSlowError):
+            await _converse(ours, commands)
+
+
+async def test_metrics_that_nobody_takes_keep_no_place(autojump_clock):
+    ours, theirs = lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(theirs.send_all, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        with pytest.raises(trio.TooSlowError):
+            await _answer_scrapes(ours, lambda: "up 1\n")
+
+
+async def test_others_have_their_turn_between_the_parts_of_an_answer(commands, monkeypatch, nursery):
+    turns = 0
+    seen = []
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    def answer(_line: str):
+        for part in ("a", "", "", "b"):
+            seen.append(turns)
+            yield part
+
+    monkeypatch.setattr(commands, "answer", answer)
+    ours, theirs = memory_stream_pair()
+    nursery.start_soon(take_turns)
+    await theirs.send_all(b"show table t\n")
+    await _converse(ours, commands)
+    assert await theirs.receive_some(10) == b"ab"
+    assert len(set(seen)) == 4
+    nursery.cancel_scope.cancel()
 
 
 def test_only_the_owner_may_connect_and_the_file_goes_with_the_socket(tmp_path):
