@@ -86,7 +86,7 @@ def _del_header(*, response: bool) -> Callable[[Words], Act]:
         if method == "str":
             return _del_named(name, wanted, response=response)
         if method == "reg":
-            expression = regular(name.text, name.offset, ignore_case=True)
+            expression = regular(name.text, name.offset, ignore_case=True, where=False)
             matches = lambda header: expression.search(header) is not None  # noqa: E731
         else:
             matches = {

@@ -108,7 +108,7 @@ _BUILDERS: Final[dict[str, Callable[[Entries, int], Lookup]]] = {
 
 def _expressions(entries: Entries, offset: int, *, groups: bool) -> Callable[[bytes], str | None]:
     """The first that finds something; with `groups` its value may have `\\1`."""
-    expressions = [(regular(key, offset, ignore_case=False), value) for key, value in entries]
+    expressions = [(regular(key, offset, ignore_case=False, where=groups), value) for key, value in entries]
 
     def lookup(sample: bytes) -> str | None:
         for expression, value in expressions:

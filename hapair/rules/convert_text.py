@@ -147,7 +147,7 @@ def _regsub(call: Call, _files: Files) -> Convert:
     expression = regular(text, call.where(0), ignore_case="i" in flags)
     pieces = template(call.given(1) or "", call.where(1), expression.groups)
     count = 0 if "g" in flags else 1
-    return lambda value, _facts: expression.sub(lambda found: expand(pieces, found), value, count=count)
+    return lambda value, _facts: expression.replace(value, lambda found: expand(pieces, found), count)
 
 
 def template(text: str, offset: int, groups: int) -> list[bytes | int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hapair.rules.lexer import RuleError, Word
-from hapair.rules.patience import regular
+from hapair.rules.patience import Expression, regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,12 @@ TEXT_METHODS = ("str", "beg", "end", "sub", "dir", "dom", "reg", "len")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge")
 _UNBOUNDED = 1 << 63
+_FEW = 16
+"""Patterns of a length that are looked for one by one."""
+_COMPARED = 1 << 21
+"""Lengths of patterns times bytes that `sub` looks at, some 0.1 s; in longer samples it finds nothing."""
+LEAST_BYTES = 1024
+"""... but of samples that are no longer than this, it compares whatever it takes."""
 
 
 def text_test(method: str, patterns: Sequence[Word], *, ignore_case: bool) -> Callable[[bytes], bool]:
@@ -37,11 +43,13 @@ def text_test(method: str, patterns: Sequence[Word], *, ignore_case: bool) -> Ca
     if method == "reg":
         return _searched([_regular(word, ignore_case=ignore_case) for word in patterns])
     wanted = tuple(word.text.encode("utf-8", "surrogateescape") for word in patterns)
-    if method in ("dir", "dom", "sub") and not (method == "sub" and len(wanted) == 1 and not ignore_case):
-        flags = re.IGNORECASE if ignore_case else 0
-        return _searched([re.compile(_expression(method, wanted), flags)])
     if ignore_case:
         wanted = tuple(pattern.lower() for pattern in wanted)
+    if method in ("dir", "dom"):
+        return _parted(b"/?" if method == "dir" else b"/?.:", wanted, ignore_case=ignore_case)
+    if method == "sub" and (ignore_case or len(wanted) > 1):
+        return _containing(wanted, ignore_case=ignore_case)
+    if ignore_case:
         if method == "str":
             folded = frozenset(wanted)
             return lambda sample: sample.lower() in folded
@@ -58,26 +66,82 @@ def text_test(method: str, patterns: Sequence[Word], *, ignore_case: bool) -> Ca
     return lambda sample: part in sample
 
 
-def _expression(method: str, wanted: Sequence[bytes]) -> bytes:
-    """One regular expression for `sub`, and for `dir` and `dom`, whose patterns stand between delimiters.
+def _containing(wanted: tuple[bytes, ...], *, ignore_case: bool) -> Callable[[bytes], bool]:
+    """Is one of them in a sample?"""
+    sizes: dict[int, set[bytes]] = {}
+    for pattern in wanted:
+        sizes.setdefault(len(pattern), set()).add(pattern)
+    few = len(wanted) <= _FEW * len(sizes)
+    longest = max(LEAST_BYTES, _COMPARED // max(1, len(sizes)))
 
-    Outer delimiters of a pattern do not count; one of nothing else never matches.
+    def test(sample: bytes) -> bool:
+        if len(sample) > longest:
+            return False
+        if ignore_case:
+            sample = sample.lower()
+        if few:
+            return any(part in sample for part in wanted)
+        return _has_piece(sample, sizes)
+
+    return test
+
+
+def _has_piece(sample: bytes, sizes: dict[int, set[bytes]]) -> bool:
+    """Is a piece of one of these sizes one of these? It does not matter how many there are of a size."""
+    for size, patterns in sizes.items():
+        for at in range(len(sample) - size + 1):
+            if sample[at : at + size] in patterns:
+                return True
+    return False
+
+
+def _parted(delimiters: bytes, wanted: tuple[bytes, ...], *, ignore_case: bool) -> Callable[[bytes], bool]:
+    """Does one of them stand between delimiters, or between one and an end?
+
+    Outer delimiters of a pattern do not count; one of nothing else never matches.  Samples are split
+    and looked up, so that it does not matter how many patterns there are.
     """
-    if method == "sub":
-        return b"|".join(map(re.escape, wanted))
-    delimiters = b"/?" if method == "dir" else b"/?.:"
-    border = b"[" + re.escape(delimiters) + b"]"
-    inner = [re.escape(bare) for pattern in wanted if (bare := pattern.strip(delimiters))]
-    if not inner:
-        return b"(?!)"
-    return b"(?:^|" + border + b")(?:" + b"|".join(inner) + rb")(?:\Z|" + border + b")"
+    one_of_them = bytes.maketrans(delimiters, b"/" * len(delimiters))
+    single: set[bytes] = set()
+    longer: dict[int, set[bytes]] = {}
+    for pattern in wanted:
+        bare = pattern.strip(delimiters)
+        count = bare.translate(one_of_them).count(b"/") + 1
+        if count > 1:
+            longer.setdefault(count, set()).add(bare)
+        elif bare:
+            single.add(bare)
+
+    def test(sample: bytes) -> bool:
+        if ignore_case:
+            sample = sample.lower()
+        parts = sample.translate(one_of_them).split(b"/")
+        if not single.isdisjoint(parts):
+            return True
+        return bool(longer) and _runs_of_parts(sample, parts, longer)
+
+    return test
 
 
-def _regular(word: Word, *, ignore_case: bool) -> re.Pattern[bytes]:
-    return regular(word.text, word.offset, ignore_case=ignore_case)
+def _runs_of_parts(sample: bytes, parts: list[bytes], longer: dict[int, set[bytes]]) -> bool:
+    """Do so many parts in a row, with the delimiters between them, make one of the patterns?"""
+    begins, at = [], 0
+    for part in parts:
+        begins.append(at)
+        at += len(part) + 1
+    begins.append(at)
+    for count, patterns in longer.items():
+        for i in range(len(parts) - count + 1):
+            if sample[begins[i] : begins[i + count] - 1] in patterns:
+                return True
+    return False
 
 
-def _searched(expressions: Sequence[re.Pattern[bytes]]) -> Callable[[bytes], bool]:
+def _regular(word: Word, *, ignore_case: bool) -> Expression:
+    return regular(word.text, word.offset, ignore_case=ignore_case, where=False)
+
+
+def _searched(expressions: Sequence[Expression]) -> Callable[[bytes], bool]:
     if len(expressions) == 1:
         search = expressions[0].search
         return lambda sample: search(sample) is not None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +74,45 @@ def test_several_patterns_match_when_one_of_them_does(sample, patterns, method):
     together = text_test(method, [Word(pattern, 0) for pattern in patterns], ignore_case=False)
     alone = [text_test(method, [Word(pattern, 0)], ignore_case=False) for pattern in patterns]
     assert together(sample.encode()) == any(test(sample.encode()) for test in alone)
+
+
+def by_definition(method: str, pattern: bytes, sample: bytes) -> bool:
+    """HAProxy's manual in a regular expression."""
+    if method == "sub":
+        return pattern in sample
+    border = b"[/?]" if method == "dir" else b"[/?.:]"
+    bare = pattern.strip(b"/?" if method == "dir" else b"/?.:")
+    return bool(bare) and bool(
+        re.search(b"(?:^|" + border + b")" + re.escape(bare) + rb"(?:\Z|" + border + b")", sample)
+    )
+
+
+@given(
+    st.text("aA./?:b", max_size=20),
+    st.lists(words, min_size=1, max_size=30),
+    st.sampled_from(["sub", "dir", "dom"]),
+    st.booleans(),
+)
+def test_parts_are_found_as_a_regular_expression_would(sample, patterns, method, ignore_case):
+    test = text_test(method, [Word(pattern, 0) for pattern in patterns], ignore_case=ignore_case)
+    fold = str.lower if ignore_case else str
+    expected = any(
+        by_definition(method, fold(pattern).encode(), fold(sample).encode()) for pattern in patterns
+    )
+    assert test(sample.encode()) is expected
+
+
+@pytest.mark.parametrize("method", ["sub", "dir", "dom"])
+@pytest.mark.parametrize("ignore_case", [True, False])
+def test_a_large_file_of_patterns_takes_no_longer_than_a_small_one(method, ignore_case):
+    """One expression of 20 000 alternatives took seconds for each request."""
+    patterns = [Word(f"p{number:05}", 0) for number in range(20_000)]
+    test = text_test(method, patterns, ignore_case=ignore_case)
+    started = time.thread_time()
+    for sample in (b"/p0" * 5000, b"p0" * 8000, b"/p0000x" * 2300):
+        assert not test(sample)
+        assert test(sample + b"/p19999")
+    assert time.thread_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

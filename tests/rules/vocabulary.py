@@ -43,8 +43,11 @@ use_backend = [{ backend = "%[req.hdr(host),lower,map(/etc/hapair/hosts.map,web)
 - A **log format** (`log_format = "%ci %{+Q}r %[var(txn.user)]"`) is such a text, too. What is not there is a
   `-`, blanks in a row are one, quotes and control characters become `#XX`. Flags: `+Q` quotes, `+E` escapes
   quotes and brackets, `+X` is hexadecimal; those of `%{+Q}o` are for everything behind it.
-- **Regular expressions** are Python's, which are nearly PCRE. One that repeats what itself repeats, as
-  `(a+)+`, is refused: a client could keep it busy for ever.
+- **Regular expressions** are Python's, which are nearly PCRE. They backtrack, so each is only
+  asked of texts for which no client can make it take more than about 10 million steps: in a longer one it
+  finds nothing, as at PCRE's match limit. Nearly all are asked of whatever there is; `^/.*/.*/.*\\.php$` of
+  180 bytes, since it could be three slashes in n³/6 ways, but `^/[^/]*/[^/]*/[^/]*\\.php$` of everything.
+  One that repeats what itself repeats, as `(a+)+$`, is refused: a client could keep it busy for ever.
 - Headers that delimit messages (Content-Length, Transfer-Encoding, Connection, Upgrade...) cannot be
   written by rules.
 
