@@ -71,9 +71,13 @@ class _Shape:
 
 
 class Estimate:
-    """Steps for one expression; `flags` are those that it was compiled with."""
+    """Steps for one expression; `flags` are those that it was compiled with.
 
-    def __init__(self, tree: Any, flags: int) -> None:
+    `every` for what is sought again behind each place where it is found.
+    """
+
+    def __init__(self, tree: Any, flags: int, *, every: bool = False) -> None:
+        self._every = every
         self._tree = tree
         self._lines = bool(flags & re.MULTILINE) or adds(tree, re.MULTILINE)
         self._folds = bool(flags & re.IGNORECASE) or adds(tree, re.IGNORECASE)
@@ -85,18 +89,22 @@ class Estimate:
         self._shapes: dict[int, _Shape] = {}
         self._n = 0.0
         self._tail = 0.0
-        """Steps that can only lead to success, so they are taken once."""
+        """Steps that can only lead to success, over bytes that then belong to what is found."""
+        self._vain = 0.0
+        """Others that can only lead to success: once for all that is found."""
 
     def steps(self, n: int) -> float:
-        """For a search in `n` bytes."""
-        self._n, self._tail = float(n), 0.0
+        """For a search in `n` bytes, or for all searches if every place is wanted."""
+        self._n, self._tail, self._vain = float(n), 0.0, 0.0
         elements = list(self._tree)
         if self._anchored(self._tree):
-            return n + self._sequence(elements, After(), 1).steps + self._tail
+            return n + self._sequence(elements, After(), 1).steps + self._tail + self._vain
         shape = self._sequence_shape(elements)
-        starts = 1 if shape.certain else n / _period(shape.run) + 1
+        places = n / _period(shape.run) + 1
+        starts = 1 if shape.certain and not self._every else places
         once = self._sequence(elements, After(), 2).steps
-        return n * (shape.entry + len(shape.run)) + starts * once + self._tail
+        vain = self._vain * (places if self._every else 1)
+        return n * (shape.entry + len(shape.run)) + starts * once + self._tail + vain
 
     def longest(self, most: float, limit: int) -> int:
         """The longest text, up to `limit`, that takes no more than `most` steps."""
@@ -207,7 +215,11 @@ class Estimate:
         once = self._sequence(elements, inner, depth)
         exits = _powers(once.ways, copies)
         if after.last:  # with the least that it needs it has won, and goes on only once
-            self._tail += (copies + 1) * (once.steps + 1)
+            if once.ways == 1 and once.depth == depth and not _looks(body):
+                self._tail += (copies + 1) * (self._shortest(elements, inner, depth) + 1)
+                self._vain += 2 * once.steps
+            else:
+                self._vain += (copies + 1) * (once.steps + 1)
             return Cost(1.0, _powers(once.ways, least - 1) * (once.steps + 1) if least else 1.0, depth)
         if once.ways > 1:
             return Cost(exits, exits * (once.steps + 1 + after.entry), depth)

@@ -144,7 +144,7 @@ def _regsub(call: Call, _files: Files) -> Convert:
         raise call.mistake(
             "needs a regular expression, what to put in its place, and perhaps the flags g and i"
         )
-    expression = regular(text, call.where(0), ignore_case="i" in flags)
+    expression = regular(text, call.where(0), ignore_case="i" in flags, every="g" in flags)
     pieces = template(call.given(1) or "", call.where(1), expression.groups)
     count = 0 if "g" in flags else 1
     return lambda value, _facts: expression.replace(value, lambda found: expand(pieces, found), count)

@@ -51,8 +51,12 @@ class Expression:
         return self._pattern.sub(replacement, text, count=count) if len(text) <= self.longest else text
 
 
-def regular(text: str, offset: int, *, ignore_case: bool, where: bool = True) -> Expression:
-    """Compile an expression; without `where` it is only asked whether it finds something.
+def regular(
+    text: str, offset: int, *, ignore_case: bool, where: bool = True, every: bool = False
+) -> Expression:
+    """Compile an expression.
+
+    Without `where` it is only asked whether it finds something; `every` for all that it finds in a text.
 
     Raises:
         RuleError: it is invalid, or would take too long even in short texts.
@@ -66,7 +70,7 @@ def regular(text: str, offset: int, *, ignore_case: bool, where: bool = True) ->
                 "error"
             )  # "possible nested set": it means something else in the next Python
             pattern = re.compile(text.encode(), re.IGNORECASE if ignore_case else 0)
-            estimate = Estimate(_parser.parse(text.encode(), pattern.flags), pattern.flags)
+            estimate = Estimate(_parser.parse(text.encode(), pattern.flags), pattern.flags, every=every)
             longest = estimate.longest(PATIENCE, LONGEST)
     except (re.error, FutureWarning, DeprecationWarning) as error:
         why = error.msg if isinstance(error, re.error) else str(error)

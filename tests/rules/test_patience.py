@@ -107,6 +107,15 @@ def test_leaving_it_out_changes_nothing(expression, text):
     assert bool(asked.search(text.encode())) is bool(re.search(expression.encode(), text.encode()))
 
 
+def test_what_is_sought_behind_each_find_may_be_sought_in_vain():
+    """`sub` of Python scans to the end of the text for each x; a search does so once."""
+    expression = "x(?:.*y)?"
+    assert longest(expression) == LONGEST
+    assert regular(expression, 0, ignore_case=False, every=True).longest < 10_000
+    assert regular(r"(\.\./)+", 0, ignore_case=False, every=True).longest == LONGEST
+    assert regular("foo.*", 0, ignore_case=False, every=True).longest == LONGEST
+
+
 def test_nothing_is_found_in_a_longer_text():
     expression = regular(r"^/.*/.*/.*\.php$", 0, ignore_case=False)
     fits = b"/" * (expression.longest - 4) + b".php"
@@ -158,22 +167,28 @@ hostile = st.sampled_from(["a", "b", "ab", "aab", "/", "a/", "ba", "aaab", "/a",
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
-@given(expressions, st.sampled_from(["", "$", "x", "c$", "/x"]), hostile, st.sampled_from(["", "c", "\n"]))
-@example(r"^/.*/.*/.*\.php", "$", "/", "")
-@example(".*select.*from.*where", "", "selectfrom", "")
-@example("[ab]*?a?\\wb/", "x", "ba", "c")
-@example("[ab]{1,3}(?:([^b]){0,20}|/)/", "x", "a", "c")
-@example("([ab]*a[ab]*b)++", "x", "ab", "c")
-@example("(?:(?=a*b)a)*", "x", "a", "c")
-def test_no_text_keeps_an_accepted_expression_busy(expression, rest, unit, end):
+@given(
+    expressions,
+    st.sampled_from(["", "$", "x", "c$", "/x"]),
+    hostile,
+    st.sampled_from(["", "c", "\n"]),
+    st.booleans(),
+)
+@example(r"^/.*/.*/.*\.php", "$", "/", "", False)
+@example(".*select.*from.*where", "", "selectfrom", "", False)
+@example("[ab]*?a?\\wb/", "x", "ba", "c", False)
+@example("[ab]{1,3}(?:([^b]){0,20}|/)/", "x", "a", "c", False)
+@example("([ab]*a[ab]*b)++", "x", "ab", "c", False)
+@example("(?:(?=a*b)a)*", "x", "a", "c", False)
+@example("a(?:.*y)?", "", "a", "c", True)
+def test_no_text_keeps_an_accepted_expression_busy(expression, rest, unit, end, every):
     try:
-        asked = regular(expression + rest, 0, ignore_case=False)
+        asked = regular(expression + rest, 0, ignore_case=False, every=every)
     except RuleError:
         return
     assert asked.longest >= LEAST
     for size in (asked.longest, 16384):
         text = (unit * size)[: min(size, 16384) - len(end)] + end
         started = time.thread_time()
-        asked.search(text.encode())
-        asked.replace(text.encode(), lambda _: b"", 0)
+        asked.replace(text.encode(), lambda _: b"", 0 if every else 1)
         assert time.thread_time() - started < ENOUGH
