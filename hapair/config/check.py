@@ -53,10 +53,10 @@ RuleMistake = Callable[[str, str, Collection[str]], tuple[int, str] | None]
 """Offset and message; `hapair.rules` has them, which configuration may not import."""
 
 FRONTEND_RULES = (
-    "http_request http_response http_after_response "
+    "http_request http_response http_after_response http_error "
     "tcp_request_connection tcp_request_session tcp_request_content"
 ).split()
-BACKEND_RULES = ["http_request", "http_response", "stick"]
+BACKEND_RULES = ["http_request", "http_response", "http_error", "stick"]
 
 
 @attrs.frozen
@@ -353,7 +353,8 @@ def check_rules(
     """Lists of rules that the rules understand, and that the mode has a use for."""
     for kind in kinds:
         texts: tuple[str, ...] = getattr(side, kind)
-        if texts and kind.startswith("http_") and side.mode is Mode.TCP:
+        inherited = kind == "http_error" and not report.written((*path, kind))
+        if texts and kind.startswith("http_") and side.mode is Mode.TCP and not inherited:
             report.warning((*path, kind), 'this has no effect without mode = "http"')
         for i, text in enumerate(texts):
             found = rule_mistake(kind, text, list(side.acl)) if rule_mistake is not None else None

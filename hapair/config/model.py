@@ -550,6 +550,30 @@ class Bind:
         return any(address in network for network in self.accept_proxy)
 
 
+ERROR_STATUSES = (
+    200,
+    400,
+    401,
+    403,
+    404,
+    405,
+    407,
+    408,
+    410,
+    413,
+    421,
+    422,
+    425,
+    429,
+    500,
+    501,
+    502,
+    503,
+    504,
+)
+"""Of answers that hapair makes itself and that a page can be given for."""
+
+
 @attrs.frozen
 class UseBackend:
     backend: str
@@ -661,6 +685,10 @@ class Frontend:
     """Rules in HAProxy's words, asked in their order; so are the other lists."""
     http_response: tuple[str, ...] = ()
     http_after_response: tuple[str, ...] = ()
+    errorfile: Mapping[str, str] = attrs.field(factory=dict)
+    """Status -> the file with a whole response that is sent instead of our own page."""
+    http_error: tuple[str, ...] = ()
+    """The same in HAProxy's words: `status 503 content-type text/plain string "..."`."""
     tcp_request_connection: tuple[str, ...] = ()
     tcp_request_session: tuple[str, ...] = ()
     tcp_request_content: tuple[str, ...] = ()
@@ -905,6 +933,10 @@ class Backend:
     acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     http_request: tuple[str, ...] = ()
     http_response: tuple[str, ...] = ()
+    errorfile: Mapping[str, str] = attrs.field(factory=dict)
+    """Status -> the file with a whole response that is sent instead of our own page."""
+    http_error: tuple[str, ...] = ()
+    """The same in HAProxy's words: `status 503 content-type text/plain string "..."`."""
     use_server: tuple[UseServer, ...] = ()
     stick_table: StickTable | None = None
     stick: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from hapair.config import (
 )
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
+    ERROR_STATUSES,
     Api,
     Bind,
     CapturedCookie,
@@ -175,6 +176,15 @@ _cookie_table = table(
 def cookie(value: object) -> Cookie:
     """A name, or a table."""
     return Cookie(fields.http_token(value)) if isinstance(value, str) else _cookie_table(value)
+
+
+_page_file = named(fields.matching(r"/[^\x00]+", "the absolute path of a file", 4095))
+_pages = fields.choice(*map(str, ERROR_STATUSES))
+
+
+def errorfile(value: object) -> dict[str, str]:
+    """Status -> file."""
+    return {_pages(status): path for status, path in _page_file(value).items()}
 
 
 def _acl(value: object) -> dict[str, tuple[str, ...]]:
@@ -471,6 +481,8 @@ frontend = table(
     acl=_acl,
     http_request=one_or_more(string),
     http_response=one_or_more(string),
+    errorfile=errorfile,
+    http_error=one_or_more(string),
     http_after_response=one_or_more(string),
     tcp_request_connection=one_or_more(string),
     tcp_request_session=one_or_more(string),
@@ -514,6 +526,8 @@ backend = table(
     acl=_acl,
     http_request=one_or_more(string),
     http_response=one_or_more(string),
+    errorfile=errorfile,
+    http_error=one_or_more(string),
     stick_table=stick_table,
     stick=one_or_more(string),
     dynamic_cookie_key=string,
@@ -567,4 +581,6 @@ defaults = table(
     cookie=_cookie,
     dynamic_cookie_key=string,
     persist=fields.boolean,
+    errorfile=errorfile,
+    http_error=one_or_more(string),
 )

@@ -194,6 +194,8 @@ class FrontendTable:
     tcp_request_inspect_delay: float | None = None
     acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     http_request: tuple[str, ...] = ()
+    errorfile: Mapping[str, str] | None = None
+    http_error: tuple[str, ...] | None = None
     http_response: tuple[str, ...] = ()
     http_after_response: tuple[str, ...] = ()
     tcp_request_connection: tuple[str, ...] = ()
@@ -236,6 +238,8 @@ class BackendTable:
     cookie: Cookie | Off | None = None
     acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     http_request: tuple[str, ...] = ()
+    errorfile: Mapping[str, str] | None = None
+    http_error: tuple[str, ...] | None = None
     http_response: tuple[str, ...] = ()
     use_server: tuple[UseServer, ...] = ()
     stick_table: StickTable | None = None
@@ -291,3 +295,5 @@ class DefaultsTable:
     cookie: Cookie | Off | None = None
     dynamic_cookie_key: str | None = None
     persist: bool | None = None
+    errorfile: Mapping[str, str] | None = None
+    http_error: tuple[str, ...] | None = None

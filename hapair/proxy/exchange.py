@@ -200,7 +200,13 @@ class Exchange(Session):
         if verdict.raw:
             answer = verdict.raw
         elif verdict.body is None:
-            answer = emit.error(verdict.status, close=False)
+            answer = self._page(verdict.status, close=False)
+            if not answer:
+                self.keep = False
+                self._status = verdict.status
+                self.orders |= LINGER
+                self._finish(flags, now)
+                return
             if verdict.headers:
                 answer = (
                     b"\r\n".join([answer.partition(b"\r\n")[0], *verdict.headers])
@@ -210,6 +216,21 @@ class Exchange(Session):
             headers = list(verdict.headers)
             answer = emit.answer(verdict.status, headers, verdict.body, close=False)
         self._answer_ourselves(answer, now, flags)
+
+    def _page(self, status: int, *, close: bool) -> bytes:
+        """The error page for `status`: the backend's, the frontend's or our own; empty for no answer."""
+        pages = self.frontend.rules.pages
+        if self.backend is not None and status in self.backend.rules.pages:
+            pages = self.backend.rules.pages
+        if status not in pages:
+            return emit.error(status, close=close)
+        make = pages[status]
+        if make is None:
+            return b""
+        facts: Facts = self.request if self.request.about is not None else self
+        made = make(facts)
+        page = made.raw or emit.answer(made.status, list(made.headers), made.body or b"", close=False)
+        return page.replace(b"\r\n", b"\r\nconnection: close\r\n", 1) if close else page
 
     def _after(self, answer: bytes) -> bytes:
         """Apply the rules about every response to one of ours."""
@@ -269,10 +290,13 @@ class Exchange(Session):
             self.keep = False
         self._status = status
         self.frontend.responses[status // 100] += 1
-        page = emit.error(status, close=not self.keep)
-        if self.request.method == b"HEAD":
-            page = page[: page.index(b"\r\n\r\n") + 4]
-        self._send_own(self._after(page))
+        page = self._page(status, close=not self.keep)
+        if page:
+            if self.request.method == b"HEAD":
+                page = page[: page.index(b"\r\n\r\n") + 4]
+            self._send_own(self._after(page))
+        else:
+            self.keep = False
         self._server_keeps = False
         self._finish(flags, now)
 

@@ -128,7 +128,7 @@ class RequestSide(Exchange):
         self._unlogged = True
         fail = self.frontend.rules.monitor_fail
         if fail is not None and fail(self.request):
-            self._answer_ourselves(emit.error(503, close=False), now)
+            self._answer_ourselves(self._page(503, close=False) or emit.error(503, close=False), now)
         else:
             body = b"<html><body><h1>200 OK</h1>\nService ready.\n</body></html>\n"
             headers = [b"cache-control: no-cache", b"content-type: text/html"]

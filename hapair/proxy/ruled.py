@@ -9,7 +9,8 @@ from hapair.config.model import LogFormat, Mode
 from hapair.proxy.balance_key import compile_key
 from hapair.rules.acl import Setting, compile_acl, compile_condition
 from hapair.rules.actions import UNTIL, compile_rules
-from hapair.rules.fetch import END, REQUEST
+from hapair.rules.error_pages import compile_pages
+from hapair.rules.fetch import END, REQUEST, RESPONSE
 from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import compile_format, compile_unique_id
 from hapair.rules.pattern_files import Files, References
@@ -70,6 +71,12 @@ class FrontendRules:
             *compile_rules("tcp_request_session", config.tcp_request_session, acls, setting),
         ]
         self.content = compile_rules("tcp_request_content", config.tcp_request_content, acls, setting)
+        self.pages = compile_pages(
+            config.errorfile, config.http_error, Setting(setting.files, RESPONSE, captures=setting.captures)
+        )
+        """Error pages by status."""
+        if self.pages:
+            setting.asks = True
         self.captures = (setting.captures[0], setting.captures[1])
         """How many slots there are for what is captured of requests and of responses."""
         logging = Setting(setting.files, END, captures=setting.captures)
@@ -116,6 +123,7 @@ class BackendRules:
             )
             for use in config.use_server
         ]
+        self.pages = compile_pages(config.errorfile, config.http_error, Setting(setting.files, RESPONSE))
         self.persistence: list[tuple[Test, bool]] = [
             *((compile_condition(one, acls, setting), True) for one in config.force_persist),
             *((compile_condition(one, acls, setting), False) for one in config.ignore_persist),
@@ -132,6 +140,7 @@ class BackendRules:
             or config.use_server
             or config.balance.expression
             or config.stick
+            or self.pages
             or self.persistence
         )
 

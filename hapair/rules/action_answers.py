@@ -14,6 +14,7 @@ from hapair.rules.verdicts import Answer, Tarpit
 if TYPE_CHECKING:
     from hapair.rules.action_words import Words
     from hapair.rules.facts import Facts
+    from hapair.rules.lexer import Word
     from hapair.rules.template import Template
     from hapair.rules.verdicts import Act
 
@@ -46,7 +47,15 @@ _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def _file(words: Words) -> bytes:
-    word = words.take("a file")
+    return read_file(words.take("a file"))
+
+
+def read_file(word: Word) -> bytes:
+    """The content of a file that is named in a rule.
+
+    Raises:
+        RuleError: it cannot be read, or is too long to be sent.
+    """
     try:
         content = Path(word.text).read_bytes()
     except (OSError, ValueError) as error:
@@ -56,10 +65,10 @@ def _file(words: Words) -> bytes:
     return content
 
 
-def _reply(
+def reply(
     words: Words, default: int, statuses: tuple[int, ...] | None, *, refuses: bool
 ) -> Callable[[Facts], Answer]:
-    """`[status N] [content-type T] [string|lf-string|file|lf-file|errorfile X] [hdr NAME VALUE]...`."""
+    """What is answered: `[status N] [content-type T] [string|lf-string|file|lf-file|errorfile X] [hdr N V]...`."""
     status, kind = default, b""
     body: Template | None = None
     headers: list[tuple[bytes, Template]] = []
@@ -77,12 +86,14 @@ def _reply(
     ]
     if refuses:
         options.append("deny_status")
+    if statuses == ():
+        options.remove("status")
     while words.left:
         option = words.option(options)
         match option.text:
             case "status" | "deny_status":
                 status = words.number("a status", 200, 599)
-                if statuses is not None and status not in statuses:
+                if statuses and status not in statuses:
                     raise RuleError(
                         option.offset, f"{status}: there is a page for {', '.join(map(str, statuses))} only"
                     )
@@ -144,20 +155,20 @@ def error_file(content: bytes, offset: int) -> bytes:
 
 
 def _deny(words: Words) -> Act:
-    return _reply(words, 403, DENIALS, refuses=True)
+    return reply(words, 403, DENIALS, refuses=True)
 
 
 def _deny_response(words: Words) -> Act:
-    return _reply(words, 502, DENIALS, refuses=True)
+    return reply(words, 502, DENIALS, refuses=True)
 
 
 def _tarpit(words: Words) -> Act:
-    answer = _reply(words, 500, DENIALS, refuses=True)
+    answer = reply(words, 500, DENIALS, refuses=True)
     return lambda facts: Tarpit(answer(facts))
 
 
 def _return(words: Words) -> Act:
-    return _reply(words, 200, None, refuses=False)
+    return reply(words, 200, None, refuses=False)
 
 
 def _redirect(words: Words) -> Act:
@@ -210,7 +221,7 @@ def _auth(words: Words) -> Act:
     words.end()
     text = re.sub(r'(["\\])', r"\\\1", realm).encode()
     line = b'www-authenticate: Basic realm="%b"' % _CONTROL.sub(b"", text)
-    answer = Answer(401, (b"content-type: text/html", b"cache-control: no-cache", line), None)
+    answer = Answer(401, (line,), None)
     return lambda _facts: answer
 
 

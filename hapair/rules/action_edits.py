@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hapair.rules.action_words import FRAMING
 from hapair.rules.convert_text import expand, template
 from hapair.rules.lexer import RuleError
+from hapair.rules.normalize import normalize_uri
 from hapair.rules.patience import regular
 
 if TYPE_CHECKING:
@@ -265,6 +266,7 @@ REQUEST: Final[dict[str, Callable[[Words], Act]]] = {
     "set-pathq": _set_target(lambda _old, value: value),
     "set-query": _set_target(lambda old, value: old[0] + b"?" + value),
     "set-uri": _set_target(lambda _old, value: value),
+    "normalize-uri": normalize_uri,
     "replace-path": _replace_target("path"),
     "replace-pathq": _replace_target("pathq"),
     "replace-uri": _replace_target("uri"),

@@ -88,6 +88,10 @@ class Words:
             raise RuleError(word.offset, "a header has no control characters")
         return compile_template(word.text, word.offset, self.setting)
 
+    def rest(self) -> list[Word]:
+        """The words that are left, which stay."""
+        return list(self._words[self._at :])
+
     def end(self) -> None:
         """Nothing may follow."""
         if self.left:

@@ -15,6 +15,7 @@ from hapair.rules import action_answers, action_edits, action_state, action_tabl
 from hapair.rules.acl import Setting, compile_condition
 from hapair.rules.action_words import Words
 from hapair.rules.arguments import did_you_mean
+from hapair.rules.error_pages import compile_pages
 from hapair.rules.fetch import CONNECTION, END, REQUEST, RESPONSE, STREAM
 from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import format_mistake
@@ -39,6 +40,13 @@ def _verdict(verdict: Allow | Reject) -> Make:
     return make
 
 
+def _strict_mode(words: Words) -> Act:
+    """Nothing here fails half-way: what cannot be written, as a header beyond the limit, is left out."""
+    words.option(["on", "off"])
+    words.end()
+    return lambda _facts: None
+
+
 _ENDS: Final[dict[str, Make]] = {
     "reject": _verdict(Reject()),
     "silent-drop": _verdict(Reject(silent=True)),
@@ -52,6 +60,7 @@ _TCP: Final[dict[str, Make]] = {
 ACTIONS: Final[dict[str, dict[str, Make]]] = {
     "http_request": {
         "allow": _verdict(_ALLOW),
+        "strict-mode": _strict_mode,
         **_ENDS,
         **action_answers.REQUEST,
         **action_edits.REQUEST,
@@ -61,13 +70,19 @@ ACTIONS: Final[dict[str, dict[str, Make]]] = {
     },
     "http_response": {
         "allow": _verdict(_ALLOW),
+        "strict-mode": _strict_mode,
         "silent-drop": _ENDS["silent-drop"],
         **action_answers.RESPONSE,
         **action_edits.RESPONSE,
         **action_state.COMMON,
         **action_table.ACTIONS,
     },
-    "http_after_response": {"allow": _verdict(_ALLOW), **action_edits.RESPONSE, **action_state.COMMON},
+    "http_after_response": {
+        "allow": _verdict(_ALLOW),
+        "strict-mode": _strict_mode,
+        **action_edits.RESPONSE,
+        **action_state.COMMON,
+    },
     "tcp_request_connection": {**_TCP, **action_state.ADDRESSES},
     "tcp_request_session": {**_TCP, **action_state.ADDRESSES},
     "tcp_request_content": {**_TCP, **action_state.ADDRESSES, **action_state.QUEUE},
@@ -108,6 +123,12 @@ def rule_mistake(kind: str, text: str, names: Collection[str]) -> tuple[int, str
     format_kind, _, mode = kind.partition(" ")
     if format_kind in FORMATS_UNTIL:
         return format_mistake(text, Setting(Files(), FORMATS_UNTIL[format_kind]), http=not mode)
+    if kind == "http_error":
+        try:
+            compile_pages({}, [text], Setting(Files(), RESPONSE))
+        except RuleError as error:
+            return error.offset, error.message
+        return None
     if kind == "stick":
         return stick_mistake(text, list(names), Setting(Files(), REQUEST))
     try:
