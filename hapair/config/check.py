@@ -56,7 +56,7 @@ FRONTEND_RULES = (
     "http_request http_response http_after_response http_error "
     "tcp_request_connection tcp_request_session tcp_request_content"
 ).split()
-BACKEND_RULES = ["http_request", "http_response", "http_error", "stick"]
+BACKEND_RULES = ["http_request", "http_response", "http_error", "tcp_response_content", "stick"]
 
 
 @attrs.frozen

@@ -937,6 +937,8 @@ class Backend:
     """Status -> the file with a whole response that is sent instead of our own page."""
     http_error: tuple[str, ...] = ()
     """The same in HAProxy's words: `status 503 content-type text/plain string "..."`."""
+    tcp_response_content: tuple[str, ...] = ()
+    """About the first bytes of a server, or its whole head in HTTP mode."""
     use_server: tuple[UseServer, ...] = ()
     stick_table: StickTable | None = None
     stick: tuple[str, ...] = ()

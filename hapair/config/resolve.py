@@ -119,6 +119,7 @@ def backend(name: str, written: BackendTable, defaults: DefaultsTable) -> Backen
         http_response=table.http_response,
         errorfile=table.errorfile or {},
         http_error=table.http_error or (),
+        tcp_response_content=table.tcp_response_content,
         use_server=table.use_server,
         stick_table=table.stick_table,
         stick=table.stick,

@@ -528,6 +528,7 @@ backend = table(
     http_response=one_or_more(string),
     errorfile=errorfile,
     http_error=one_or_more(string),
+    tcp_response_content=one_or_more(string),
     stick_table=stick_table,
     stick=one_or_more(string),
     dynamic_cookie_key=string,

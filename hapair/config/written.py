@@ -241,6 +241,7 @@ class BackendTable:
     errorfile: Mapping[str, str] | None = None
     http_error: tuple[str, ...] | None = None
     http_response: tuple[str, ...] = ()
+    tcp_response_content: tuple[str, ...] = ()
     use_server: tuple[UseServer, ...] = ()
     stick_table: StickTable | None = None
     stick: tuple[str, ...] = ()

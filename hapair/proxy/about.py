@@ -119,6 +119,11 @@ class About:
         return data
 
     @property
+    def response_payload(self) -> bytes:
+        data: bytes = getattr(self._session, "server_said", b"")
+        return data
+
+    @property
     def hello(self) -> Hello:
         hello: Hello = getattr(self._session, "hello", OTHER)
         return hello

@@ -116,6 +116,9 @@ class BackendRules:
         acls = {name: compile_acl(texts, Setting(setting.files)) for name, texts in config.acl.items()}
         self.http_request: list[Rule] = compile_rules("http_request", config.http_request, acls, setting)
         self.http_response: list[Rule] = compile_rules("http_response", config.http_response, acls, setting)
+        self.tcp_response: list[Rule] = compile_rules(
+            "tcp_response_content", config.tcp_response_content, acls, setting
+        )
         self.use_server: list[tuple[Test | None, str]] = [
             (
                 compile_condition(use.condition, acls, setting) if use.condition is not None else None,
@@ -140,6 +143,7 @@ class BackendRules:
             or config.use_server
             or config.balance.expression
             or config.stick
+            or config.tcp_response_content
             or self.pages
             or self.persistence
         )

@@ -8,13 +8,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hapair.proxy.about import About
-from hapair.proxy.session import CLOSE, CONNECTING, QUEUED, RESET, RETRYING, SHUT_SERVER, TUNNEL, Session
+from hapair.proxy.session import (
+    CLOSE,
+    CONNECTING,
+    QUEUED,
+    RESET,
+    RETRYING,
+    SHUT_SERVER,
+    SILENT,
+    TUNNEL,
+    Session,
+)
 from hapair.rules.client_hello import LONGEST, OTHER, look
-from hapair.rules.verdicts import Allow, Reject
+from hapair.rules.verdicts import Allow, Close, Reject
 
 if TYPE_CHECKING:
     from hapair.proxy.frontend import Frontend
     from hapair.rules.client_hello import Hello
+    from hapair.rules.verdicts import Rule, Verdict
 
 _INFO: Final = 6
 _FLUSH_TIME: Final = 30.0
@@ -28,6 +39,10 @@ class TcpSession(Session):
         super().__init__(frontend, source, port, now)
         self.hello: Hello = OTHER
         """How the client began, for the rules."""
+        self.server_said = b""
+        """How the server began, while rules are asked about that."""
+        self._judges = False
+        """They have yet to be asked."""
         self._inspects = False
         """What comes is only looked at, until the backend can be chosen by it."""
 
@@ -98,7 +113,10 @@ class TcpSession(Session):
         self.connected_at = now
         if self.server is not None:
             self.server.observed(4, True, "")
-        if self.noted is not None:
+        if self.backend is not None:
+            rules = self.backend.rules
+            self._judges = bool(rules.tcp_response or rules.store_response)
+        if self.noted is not None and not self._judges:
             self._remember(self, now)
         if self.server is not None and self.server.send_proxy is not None:
             self.to_server = self._greeting(self.server) + self.to_server
@@ -116,10 +134,42 @@ class TcpSession(Session):
                 self._inspect(now)
 
     def server_data(self, data: bytes, now: float) -> None:
-        """On to the client."""
+        """On to the client, once the rules have seen how the server begins."""
+        if self._judges and not self.ended and not self._judged(data, now):
+            return
         if not self.ended:
             self.frontend.bytes_out += len(data)
             self._tunnel_server_data(data, now)
+
+    def _judged(self, data: bytes, now: float) -> bool:
+        """Ask the rules about the first bytes of the server; false when the client gets none of them."""
+        self._judges = False
+        self.server_said = data
+        self.told_at = now
+        assert self.backend is not None
+        verdict = self._first_verdict(self.backend.rules.tcp_response)
+        if isinstance(verdict, Reject):
+            if verdict.silent:
+                self.orders |= SILENT
+            self._end("PD", now)
+            return False
+        if self.noted is not None:
+            self._remember(self, now)
+        self.server_said = b""
+        if isinstance(verdict, Close):
+            self.frontend.bytes_out += len(data)
+            self._tunnel_server_data(data, now)
+            self._end("--", now)
+            return False
+        return True
+
+    def _first_verdict(self, rules: list[Rule]) -> Verdict | None:
+        for rule in rules:
+            if rule.test is None or rule.test(self):
+                verdict = rule.act(self)
+                if verdict is not None:
+                    return verdict
+        return None
 
     def client_eof(self, now: float) -> None:
         """Half-close; or the end of a client that gave up before it had a server."""

@@ -68,7 +68,7 @@ def read_file(word: Word) -> bytes:
 def reply(
     words: Words, default: int, statuses: tuple[int, ...] | None, *, refuses: bool
 ) -> Callable[[Facts], Answer]:
-    """What is answered: `[status N] [content-type T] [string|lf-string|file|lf-file|errorfile X] [hdr N V]...`."""
+    """`[status N] [content-type T] [string|lf-string|file|lf-file|errorfile X] [hdr NAME VALUE]...`."""
     status, kind = default, b""
     body: Template | None = None
     headers: list[tuple[bytes, Template]] = []

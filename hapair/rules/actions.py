@@ -21,7 +21,7 @@ from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import format_mistake
 from hapair.rules.pattern_files import Files
 from hapair.rules.stick_rules import stick_mistake
-from hapair.rules.verdicts import Act, Allow, Reject, Rule, negated
+from hapair.rules.verdicts import Act, Allow, Close, Reject, Rule, negated
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,7 +32,7 @@ Make = Callable[[Words], Act]
 _ALLOW: Final = Allow()
 
 
-def _verdict(verdict: Allow | Reject) -> Make:
+def _verdict(verdict: Allow | Reject | Close) -> Make:
     def make(words: Words) -> Act:
         words.end()
         return lambda _facts: verdict
@@ -86,6 +86,13 @@ ACTIONS: Final[dict[str, dict[str, Make]]] = {
     "tcp_request_connection": {**_TCP, **action_state.ADDRESSES},
     "tcp_request_session": {**_TCP, **action_state.ADDRESSES},
     "tcp_request_content": {**_TCP, **action_state.ADDRESSES, **action_state.QUEUE},
+    "tcp_response_content": {
+        "accept": _verdict(_ALLOW),
+        "close": _verdict(Close()),
+        **_ENDS,
+        **action_state.COMMON,
+        **action_table.ACTIONS,
+    },
 }
 """By list of rules, then by the action's word."""
 
@@ -96,6 +103,7 @@ UNTIL: Final = {
     "tcp_request_connection": CONNECTION,
     "tcp_request_session": CONNECTION,
     "tcp_request_content": STREAM,
+    "tcp_response_content": RESPONSE,
 }
 """By list of rules: what can be known when they are asked."""
 

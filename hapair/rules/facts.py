@@ -101,6 +101,8 @@ class Transaction(Protocol):
     captured_response: list[bytes | None]
     payload: bytes
     """What a stream has brought before it was routed."""
+    response_payload: bytes
+    """What its server said first."""
 
     @property
     def hello(self) -> Hello: ...

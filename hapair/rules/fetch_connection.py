@@ -5,12 +5,13 @@ The ssl_ fetches stay empty until hapair ends TLS itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from hapair.rules import arguments
-from hapair.rules.fetch import CONNECTION, STREAM, Fetch, Read, about, simple
+from hapair.rules.fetch import CONNECTION, RESPONSE, STREAM, Fetch, Read, about, simple
 from hapair.rules.values import Address, Binary
 
 if TYPE_CHECKING:
@@ -52,41 +53,69 @@ def _hello_type(facts: Facts) -> Value | None:
     return None if hello is None else hello.kind
 
 
-def _payload(transaction: Transaction, offset: int, length: int) -> Binary | None:
-    data = transaction.payload
+def _payload(data: bytes, offset: int, length: int) -> Binary | None:
     if len(data) < offset + length or (not length and len(data) <= offset):
         return None
     return Binary(data[offset : offset + length] if length else data[offset:])
 
 
-def _read_payload(call: Call) -> Read:
-    offset = call.take(0, arguments.number, "a number")
-    length = call.take(1, arguments.number, "a number")
-    if offset < 0 or length < 0:
-        raise call.mistake("counts from 0")
-    return lambda facts: None if facts.about is None else _payload(facts.about, offset, length)
+Payload = Callable[["Transaction"], bytes]
+"""What has come of a stream, from the client or from the server."""
 
 
-def _read_payload_lv(call: Call) -> Read:
+def _of_client(transaction: Transaction) -> bytes:
+    return transaction.payload
+
+
+def _of_server(transaction: Transaction) -> bytes:
+    return transaction.response_payload
+
+
+def _read_payload(data: Payload) -> Callable[[Call], Read]:
+    def make(call: Call) -> Read:
+        offset = call.take(0, arguments.number, "a number")
+        length = call.take(1, arguments.number, "a number")
+        if offset < 0 or length < 0:
+            raise call.mistake("counts from 0")
+        return lambda facts: None if facts.about is None else _payload(data(facts.about), offset, length)
+
+    return make
+
+
+def _read_payload_lv(data: Payload) -> Callable[[Call], Read]:
     """What follows a length that itself is `size` bytes at `offset`; a third number says where it begins."""
-    offset = call.take(0, arguments.number, "a number")
-    size = call.take(1, arguments.number, "a number")
-    third = call.given(2)
-    start = call.take(2, arguments.number, "a number") if third else 0
-    relative = third is None or third[0] in "+-"
-    if offset < 0 or not 0 < size <= 8:
-        raise call.mistake("a length is at 0 or later and has 1 to 8 bytes")
 
-    def read(facts: Facts) -> Value | None:
-        transaction = facts.about
-        head = None if transaction is None else _payload(transaction, offset, size)
-        if head is None or transaction is None:
-            return None
-        begin = offset + size + start if relative else start
-        length = int.from_bytes(head, "big")
-        return _payload(transaction, begin, length) if begin >= 0 and length else None
+    def make(call: Call) -> Read:
+        offset = call.take(0, arguments.number, "a number")
+        size = call.take(1, arguments.number, "a number")
+        third = call.given(2)
+        start = call.take(2, arguments.number, "a number") if third else 0
+        relative = third is None or third[0] in "+-"
+        if offset < 0 or not 0 < size <= 8:
+            raise call.mistake("a length is at 0 or later and has 1 to 8 bytes")
 
-    return read
+        def read(facts: Facts) -> Value | None:
+            if facts.about is None:
+                return None
+            come = data(facts.about)
+            head = _payload(come, offset, size)
+            if head is None:
+                return None
+            begin = offset + size + start if relative else start
+            length = int.from_bytes(head, "big")
+            return _payload(come, begin, length) if begin >= 0 and length else None
+
+        return read
+
+    return make
+
+
+def _server_hello(transaction: Transaction) -> int | None:
+    """A handshake record whose first message is a ServerHello (RFC 8446 section 5.1); the type of another."""
+    data = transaction.response_payload
+    if len(data) < 6:
+        return None
+    return data[5] if data[0] == 0x16 and data[1] == 3 and data[5] in (1, 2) else 0
 
 
 def _local(transaction: Transaction, address: str) -> bool | None:
@@ -132,10 +161,39 @@ FETCHES: Final[dict[str, Fetch]] = {
     "req_ssl_hello_type": _HELLO_TYPE,
     "req.len": _LENGTH,
     "req_len": _LENGTH,
-    "req.payload": Fetch("bin", STREAM, _read_payload, "bytes of a stream: offset, length (0: all)", most=2),
-    "payload": Fetch("bin", STREAM, _read_payload, "bytes of a stream: offset, length (0: all)", most=2),
-    "req.payload_lv": Fetch("bin", STREAM, _read_payload_lv, "bytes of a stream behind their length", most=3),
-    "payload_lv": Fetch("bin", STREAM, _read_payload_lv, "bytes of a stream behind their length", most=3),
+    "req.payload": Fetch(
+        "bin", STREAM, _read_payload(_of_client), "bytes of a stream: offset, length (0: all)", most=2
+    ),
+    "payload": Fetch(
+        "bin", STREAM, _read_payload(_of_client), "bytes of a stream: offset, length (0: all)", most=2
+    ),
+    "req.payload_lv": Fetch(
+        "bin", STREAM, _read_payload_lv(_of_client), "bytes of a stream behind their length", most=3
+    ),
+    "res.len": about("int", RESPONSE, lambda a: len(a.response_payload), "bytes that have come of a server"),
+    "res.payload": Fetch(
+        "bin",
+        RESPONSE,
+        _read_payload(_of_server),
+        "bytes of a server's stream: offset, length (0: all)",
+        most=2,
+    ),
+    "res.payload_lv": Fetch(
+        "bin",
+        RESPONSE,
+        _read_payload_lv(_of_server),
+        "bytes of a server's stream behind their length",
+        most=3,
+    ),
+    "res.ssl_hello_type": about(
+        "int", RESPONSE, _server_hello, "2 for a TLS ServerHello, 0 for anything else"
+    ),
+    "rep_ssl_hello_type": about(
+        "int", RESPONSE, _server_hello, "2 for a TLS ServerHello, 0 for anything else"
+    ),
+    "payload_lv": Fetch(
+        "bin", STREAM, _read_payload_lv(_of_client), "bytes of a stream behind their length", most=3
+    ),
 }
 FETCHES.update(
     {

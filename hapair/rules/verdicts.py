@@ -47,6 +47,11 @@ class Reject:
 
 
 @attrs.frozen
+class Close:
+    """The server's connection ends; the client gets what has come of it."""
+
+
+@attrs.frozen
 class WaitForBody:
     """Go on with the next rule once so much of the body is there, or the time is over."""
 
@@ -55,7 +60,7 @@ class WaitForBody:
     """Bytes; 0 for all."""
 
 
-Verdict = Allow | Answer | Tarpit | Reject | WaitForBody
+Verdict = Allow | Answer | Tarpit | Reject | Close | WaitForBody
 Act = Callable[["Facts"], "Verdict | None"]
 
 

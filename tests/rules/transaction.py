@@ -45,6 +45,7 @@ class Transaction:
     captured: list = attrs.field(factory=list)
     captured_response: list = attrs.field(factory=list)
     payload: bytes = b""
+    response_payload: bytes = b""
     hello: object = OTHER
     status: int = 0
     version: int = 11

@@ -52,7 +52,8 @@ use_backend = [{ backend = "%[req.hdr(host),lower,map(/etc/hapair/hosts.map,web)
   written by rules.
 
 Different from HAProxy: a request's samples are still there for rules about its response;
-`tcp_request_content` is asked once, when the first bytes are a whole ClientHello or certainly none; bytes
+`tcp_request_content` is asked once, when the first bytes are a whole ClientHello or certainly none, and
+`tcp_response_content` about the first bytes of a server as they come (in mode http about its head); bytes
 are counted in a stick table when a request, or a stream, is over; each of several workers has stick
 tables of its own. Without workers `[peers]` shares them with the other node, as HAProxy's peers do: what one
 node changes is at the other 50 ms later, `conn_cur` excepted, and all of it when the two meet again.
