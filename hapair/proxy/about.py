@@ -41,6 +41,7 @@ class ServerFacts:
         self.queued = server.queue.count
         self.maxconn = 0 if server.maxconn == float("inf") else int(server.maxconn)
         self.weight = server.weight
+        self.initial_weight = server.initial_weight
         self.number = server.backend.config.servers[server.index].id
 
 

@@ -20,6 +20,7 @@ class ServerFacts(Protocol):
     queued: int
     maxconn: int
     weight: int
+    initial_weight: int
     number: int
 
 

@@ -205,6 +205,15 @@ FETCHES: Final[dict[str, Fetch]] = {
     "srv_conn": _of_server(lambda s: s.current, "requests now"),
     "srv_queue": _of_server(lambda s: s.queued, "requests that wait"),
     "srv_weight": _of_server(lambda s: s.weight, "the weight"),
+    "srv_uweight": _of_server(lambda s: s.weight, "the weight as an operator set it"),
+    "srv_iweight": _of_server(lambda s: s.initial_weight, "the weight as it is configured"),
+    "srv_conn_free": _of_server(
+        lambda s: s.maxconn - s.current if s.maxconn else -1, "free slots, -1 without maxconn"
+    ),
+    "prio_class": about("int", CONNECTION, lambda a: a.priority_class, "its class in queues"),
+    "prio_offset": about(
+        "int", CONNECTION, lambda a: round(a.priority_offset * 1000), "ms that its time in queues is moved by"
+    ),
     "srv_is_up": _of_server(lambda s: s.up, "is it up", "bool"),
     "fe_name": about("str", CONNECTION, lambda a: a.frontend.name.encode(), "the frontend's name"),
     "fe_defbe": about(

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hapair.rules import arguments
-from hapair.rules.fetch import CONNECTION, Fetch, Read
+from hapair.rules.fetch import ALWAYS, CONNECTION, Fetch, Read
 from hapair.rules.stick_words import ACTING, GENERAL, PLAIN, Look, table_of
 from hapair.rules.values import address
 from hapair.tables.tracks import COUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hapair.rules.arguments import Call
     from hapair.rules.facts import Facts
 
@@ -96,6 +98,58 @@ def _numbered(name: str) -> object:
     return make
 
 
+def _acts(name: str, act: str, *, of_source: bool) -> object:
+    """`sc_inc_gpc(index,number)`, `src_clr_gpc(index[,table])` and the like."""
+
+    def make(call: Call) -> Read:
+        index: int = call.take(0, arguments.number, "the index of a counter or tag")
+        which = 0 if of_source else _number(call, 1)
+        named = table_of(call, 1, name) if of_source else None
+
+        def read(facts: Facts) -> int | None:
+            about = facts.about
+            if about is None:
+                return None
+            now = about.tick
+            if named is not None:
+                source = address(facts.source.encode())
+                key = None if source is None else named.key(source)
+                if key is None:
+                    return None
+                table, row = named.table, named.table.find(key, now)
+                if row < 0 and act:
+                    row = table.touch(key, now)
+            else:
+                found = about.tracks.tables[which]
+                if found is None:
+                    return None
+                table, row = found, about.tracks.rows[which]
+            if row < 0:
+                return 0
+            before = table.value(row, name, now, index)
+            if act == "inc":
+                table.add(row, name, 1, now, index)
+                return table.value(row, name, now, index)
+            if act == "clr":
+                table.set_value(row, name, 0, index)
+            return before
+
+        return read
+
+    return make
+
+
+def _size(*, free: bool) -> Callable[[Call], Read]:
+    def make(call: Call) -> Read:
+        named = table_of(call, 0)
+        if named is None:
+            return lambda _facts: None
+        table = named.table
+        return (lambda _facts: table.size - len(table)) if free else (lambda _facts: len(table))
+
+    return make
+
+
 def _is_tracked(call: Call) -> Read:
     which = _number(call, 0)
     return lambda facts: facts.about is not None and facts.about.tracks.tables[which] is not None
@@ -124,6 +178,19 @@ def _fetches() -> dict[str, Fetch]:
             )
     for name in ("gpc", "gpt"):
         found[f"sc_get_{name}"] = _fetch(_numbered(name), f"of a tracked row: a {name} by its index", 2)
+    for word, act in (("inc_gpc", "inc"), ("clr_gpc", "clr")):
+        meaning = "raised by one" if act == "inc" else "which is 0 afterwards"
+        make = _acts("gpc", act, of_source=False)
+        found[f"sc_{word}"] = _fetch(make, f"of a tracked row: a gpc by its index, {meaning}", 2)
+        make = _acts("gpc", act, of_source=True)
+        found[f"src_{word}"] = _fetch(make, f"of the client's address: a gpc by its index, {meaning}", 2)
+    for name in ("gpc", "gpt"):
+        make = _acts(name, "", of_source=True)
+        found[f"src_get_{name}"] = _fetch(make, f"of the client's address: a {name} by its index", 2)
+    found["table_cnt"] = Fetch("int", ALWAYS, _size(free=False), "entries of a stick table", most=1)
+    found["table_avl"] = Fetch(
+        "int", ALWAYS, _size(free=True), "entries for which a stick table has room", most=1
+    )
     found["sc_tracked"] = Fetch("bool", CONNECTION, _is_tracked, "is that counter tracking?", most=1)
     for number in range(COUNT):
         make = _tracked_by_name(number)

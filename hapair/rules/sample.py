@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hapair.rules import (
+    convert_json,
     convert_map,
     convert_more,
     convert_number,
@@ -47,6 +48,7 @@ CONVERTERS: dict[str, Converter] = {
     **convert_more.CONVERTERS,
     **convert_map.CONVERTERS,
     **convert_table.CONVERTERS,
+    **convert_json.CONVERTERS,
 }
 
 

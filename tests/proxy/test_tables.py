@@ -148,3 +148,23 @@ def test_a_table_that_there_is_not_is_a_mistake(rule, offset, why):
     ((path, where, message),) = table_mistakes(config)
     assert path == ("frontend", "fe", "http_request", 0)
     assert (where, why in message) == (offset, True), message
+
+
+def test_counters_and_tags_by_number_of_the_clients_address_and_of_a_tracked_row():
+    store = model.StickTable(expire=60.0, size=10, store=("gpc(2)", "gpt(2)"))
+    samples = (
+        *("var(txn.raised)", "var(txn.seen)", "var(txn.cleared)", "src_get_gpc(1)", "src_get_gpt(1)"),
+        *("src,table_gpc(1,fe)", "src,table_gpt(1,fe)", "table_cnt", "table_avl(fe)", "src,table_expire(fe)"),
+        *("src,table_idle(fe)", "str(192.0.2.99),table_idle(fe,7)"),
+    )
+    rules = (
+        "track-sc0 src",
+        "sc-inc-gpc(1,0)",
+        "set-var(txn.raised) src_inc_gpc(1)",
+        "set-var(txn.seen) sc_inc_gpc(1,0)",
+        "set-var(txn.cleared) sc_clr_gpc(1,0)",
+        "sc-set-gpt(1,0) 9",
+        f"return status 200 hdr X-A {','.join(f'%[{one}]' for one in samples)}",
+    )
+    here = World(frontend={"http_request": rules}, tables={"fe": store})
+    assert b"X-A: 2,3,3,0,9,0,9,1,9,60000,0,7\r\n" in here.client(get()).got

@@ -16,6 +16,7 @@ class Server:
     queued: int = 0
     maxconn: int = 0
     weight: int = 1
+    initial_weight: int = 1
     number: int = 1
 
 
