@@ -74,7 +74,7 @@ def _http_auth_groups(call: Call) -> ReadEach:
     return each
 
 
-FETCHES: Final = {
+FETCHES: Final[dict[str, Fetch]] = {
     "http_auth": Fetch(
         "bool", REQUEST, _http_auth, "are they a user and the password of a userlist?", most=1
     ),
