@@ -19,6 +19,7 @@ import trio
 from hapair.api.commands import Commands
 from hapair.api.metrics import metrics
 from hapair.api.page import stats_responder
+from hapair.api.peers import peer_metrics
 from hapair.api.service import ApiSockets, serve_commands, serve_metrics
 from hapair.app.gate import VipGate
 from hapair.app.limits import reserve_descriptors, widen_table
@@ -257,7 +258,11 @@ class Node:
         refusals = {name: frontend.refusals for name, frontend in self.plane.frontends.items()}
         process, lost = self.plane.process, self.notifications.lost()
         distrusted = process.faults.responses
-        return metrics(self.commands.table(), self._statuses(), process.current, refusals, lost, distrusted)
+        told = metrics(self.commands.table(), self._statuses(), process.current, refusals, lost, distrusted)
+        if self._peers is None:
+            return told
+        peers = self._peers
+        return told + peer_metrics(peers.place, up=peers.up, synced=peers.synced, taken=peers.taken)
 
     def _verdicts(self) -> dict[tuple[str, str], Verdict]:
         return {(key.backend, key.server): verdict for key, verdict in self.health.states().items()}

@@ -46,6 +46,30 @@ class PeerLink:
         self._tables = tables
         self._listener: trio.socket.SocketType | None = None
         self._talking: trio.CancelScope | None = None
+        self._sharing: Sharing | None = None
+        self._taken = 0
+        """Rows that came over connections which are over."""
+
+    @property
+    def place(self) -> str:
+        """Where the peer is sought."""
+        host, port = self._peers.peer
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def up(self) -> bool:
+        """Is the peer there?"""
+        return self._sharing is not None and bool(self._sharing.peer)
+
+    @property
+    def synced(self) -> bool:
+        """Has it told everything that it knew?"""
+        return self._sharing is not None and self._sharing.synced
+
+    @property
+    def taken(self) -> int:
+        """Rows of it that counted here."""
+        return self._taken + (self._sharing.taken if self._sharing is not None else 0)
 
     @property
     def _connects(self) -> bool:
@@ -118,7 +142,7 @@ class PeerLink:
     async def _talk(self, sock: trio.socket.SocketType) -> None:
         """Share over one connection until it ends."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sharing = Sharing(self._node, self._tables())
+        sharing = self._sharing = Sharing(self._node, self._tables())
         why = "another connection has come"
         try:
             with trio.CancelScope() as self._talking:
@@ -128,6 +152,9 @@ class PeerLink:
                     nursery.cancel_scope.cancel()
         finally:
             sharing.close()
+            self._taken += sharing.taken
+            if self._sharing is sharing:
+                self._sharing = None
         if sharing.peer:
             logger.warning("peer %s is gone: %s", sharing.peer, why)
         elif why:

@@ -71,7 +71,12 @@ async def test_two_nodes_find_each_other_whoever_comes_first_and_share():
         other.put(4, 44)
         await other.knows(3, 33)
         await one.knows(4, 44)
+        assert [node.link.up and node.link.synced for node in (one, other)] == [True, True]
+        assert [node.link.taken for node in (one, other)] == [2, 2]
         nursery.cancel_scope.cancel()
+    assert not one.link.up
+    assert one.link.taken == 2, "what has come is not forgotten"
+    assert one.link.place == f"{THERE}:{there[1]}"
 
 
 async def test_a_peer_that_was_away_is_told_what_happened():
