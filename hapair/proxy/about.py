@@ -81,6 +81,7 @@ class About:
         self.log_level: int | None = None
         self._target: bytes | None = None
         self._edited = False
+        self._hints: list[bytes] = []
         self._names: set[bytes] | None = None
         """Of the request's headers, in small letters, perhaps of some that are gone; None: not looked at."""
         self._own_number: int | None = None
@@ -95,6 +96,7 @@ class About:
         self._forget_captured()
         self.response = self.own = self._target = self.log_level = self._own_number = None
         self._unique_id = None
+        self._hints = []
         self.held = b""
 
     # -- the connection -----------------------------------------------------------------
@@ -162,6 +164,10 @@ class About:
     @priority_offset.setter
     def priority_offset(self, seconds: float) -> None:
         self._session.priority_offset = seconds
+
+    def hint(self, line: bytes) -> None:
+        """For the 103 response that goes out when the rules have been asked."""
+        self._hints.append(line)
 
     def forbid_retries(self) -> None:
         """Once sent, this request is not sent again."""
@@ -272,6 +278,10 @@ class About:
 
     def settle(self) -> None:
         """Rules have been applied: what was read from the request's lines is read anew."""
+        if self._hints:
+            hints, self._hints = self._hints, []
+            if self._request.version == 11:
+                self._session.send_hints(hints)
         if not self._edited:
             return
         self._edited = False

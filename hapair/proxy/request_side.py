@@ -159,6 +159,10 @@ class RequestSide(Exchange):
         self.about.settle()
         return True
 
+    def send_hints(self, lines: list[bytes]) -> None:
+        """Tell the client early what the answer will say (RFC 8297)."""
+        self._send_own(b"\r\n".join([b"HTTP/1.1 103 Early Hints", *lines, b"", b""]))
+
     def _end_by_rule(self, verdict: Verdict, now: float) -> None:
         if isinstance(verdict, Answer):
             self._answer_by_rule(verdict, "PR" if verdict.refuses else "LR", now)

@@ -74,6 +74,20 @@ def _set_header(*, response: bool, keep: bool) -> Callable[[Words], Act]:
     return make
 
 
+def _early_hint(words: Words) -> Act:
+    """A header of a 103 response, which goes out before a server is asked (RFC 8297)."""
+    name = words.header()
+    value = words.template("a value", line=True)
+    words.end()
+    before = name + b": "
+
+    def act(facts: Facts) -> None:
+        if facts.about is not None:
+            facts.about.hint(before + _CONTROL.sub(b"", value(facts)))
+
+    return act
+
+
 def _del_header(*, response: bool) -> Callable[[Words], Act]:
     def make(words: Words) -> Act:
         name = words.take("the name of a header")
@@ -261,6 +275,7 @@ def _edits(*, response: bool) -> dict[str, Callable[[Words], Act]]:
 
 REQUEST: Final[dict[str, Callable[[Words], Act]]] = {
     **_edits(response=False),
+    "early-hint": _early_hint,
     "set-method": _set_method,
     "set-path": _set_target(lambda old, value: value + old[1] + old[2]),
     "set-pathq": _set_target(lambda _old, value: value),

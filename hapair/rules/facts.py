@@ -150,6 +150,9 @@ class Transaction(Protocol):
     def set_source(self, address: str, port: int) -> None: ...
     def set_local(self, address: str, port: int) -> None: ...
 
+    def hint(self, line: bytes) -> None:
+        """The client is told this header before a server is asked, if it understands that."""
+
     def forbid_retries(self) -> None:
         """Once sent, the request is not sent again."""
 
