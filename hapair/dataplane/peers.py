@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from ipaddress import ip_address
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -32,6 +33,8 @@ _ALIVE_EVERY: Final = 1.0
 SILENCE: Final = 5.0
 """Seconds without a word after which the peer is gone."""
 RETRY_EVERY: Final = 1.0
+STRANGERS_EVERY: Final = 60.0
+"""Seconds between two lines about somebody who is not our peer."""
 _CHUNK: Final = 4096
 """Bytes that are taken over in one go: the data plane has the same thread."""
 
@@ -45,7 +48,7 @@ class PeerLink:
         self._node = node
         self._tables = tables
         self._listener: trio.socket.SocketType | None = None
-        self._talking: trio.CancelScope | None = None
+        self._quiet_until = -inf
         self._sharing: Sharing | None = None
         self._taken = 0
         """Rows that came over connections which are over."""
@@ -119,6 +122,8 @@ class PeerLink:
             await trio.sleep(RETRY_EVERY)
 
     async def _receive_peers(self, listener: trio.socket.SocketType) -> None:
+        talking, over = trio.CancelScope(), trio.Event()
+        over.set()
         async with trio.open_nursery() as nursery:
             while True:
                 try:
@@ -128,28 +133,35 @@ class PeerLink:
                     await trio.sleep(RETRY_EVERY)
                     continue
                 if ip_address(address[0]) != ip_address(self._peers.peer[0]):
-                    logger.warning("peers: %s is not our peer, and is turned away", address[0])
                     sock.close()
+                    if trio.current_time() >= self._quiet_until:  # nobody fills our log
+                        self._quiet_until = trio.current_time() + STRANGERS_EVERY
+                        logger.warning("peers: %s is not our peer, and is turned away", address[0])
                     continue
-                if self._talking is not None:
-                    self._talking.cancel()  # the peer would not come again if the old one were any good
-                nursery.start_soon(self._talk_with, sock)
+                talking.cancel()  # the peer would not come again if the old one were any good
+                await over.wait()  # its end stops the noting of changes, which the next needs
+                talking, over = trio.CancelScope(), trio.Event()
+                nursery.start_soon(self._talk_within, sock, talking, over)
 
-    async def _talk_with(self, sock: trio.socket.SocketType) -> None:
-        with sock:
-            await self._talk(sock)
+    async def _talk_within(
+        self, sock: trio.socket.SocketType, scope: trio.CancelScope, over: trio.Event
+    ) -> None:
+        try:
+            with sock, scope:
+                await self._talk(sock)
+        finally:
+            over.set()
 
     async def _talk(self, sock: trio.socket.SocketType) -> None:
         """Share over one connection until it ends."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sharing = self._sharing = Sharing(self._node, self._tables())
-        why = "another connection has come"
+        why = "this side ended it, for a reload or a broken connection"
         try:
-            with trio.CancelScope() as self._talking:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._send, sock, sharing, nursery.cancel_scope)
-                    why = await self._receive(sock, sharing)
-                    nursery.cancel_scope.cancel()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send, sock, sharing, nursery.cancel_scope)
+                why = await self._receive(sock, sharing)
+                nursery.cancel_scope.cancel()
         finally:
             sharing.close()
             self._taken += sharing.taken

@@ -12,6 +12,7 @@ from hapair.dataplane import peers as room
 from hapair.dataplane.peers import PeerLink
 from hapair.errors import StartError
 from hapair.tables.directory import make_tables
+from hapair.tables.sharing import Sharing
 
 CONFIG = {"t": StickTable(type="integer", size=1000, store=("gpc0",))}
 HERE, THERE = "127.0.0.1", "127.0.0.2"
@@ -107,6 +108,29 @@ async def test_a_reload_with_other_tables_shares_those():
         await one.knows(1, 11)
         one.put(2, 22)
         await other.knows(2, 22)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_comes_again_takes_the_place_of_its_old_connection():
+    """Its old one may be half open: the peer has lost its power, say, and is back."""
+    here, there = places()
+    node = Node("b", there, here)
+    old = Node("a", here, there)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.link.run)
+        stale = await trio.open_tcp_stream(*there, local_address=HERE)
+        await stale.send_all(Sharing("a", old.tables).take(0))
+        with trio.fail_after(10):
+            while not node.link.up:  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(0.01)
+        nursery.start_soon(old.link.run)
+        with trio.fail_after(10):
+            while await stale.receive_some():
+                pass
+        for number in range(3):
+            node.put(number, number + 1)
+            await old.knows(number, number + 1)
+        await stale.aclose()
         nursery.cancel_scope.cancel()
 
 
