@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from config.golden import CASES, outcome
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hapair.config import model, written
@@ -302,6 +302,7 @@ def places(tree):
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_whatever_stands_anywhere_is_loaded_or_refused_with_a_place(data):
     """No other exception, whatever an operator writes where."""
     tree = tomllib.loads((CONFIGS / "reference.toml").read_text())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from config.golden import CASES
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hapair.config.load import load, load_text
@@ -296,6 +296,7 @@ FILES = st.fixed_dictionaries(
 
 
 @given(FILES)
+@settings(deadline=None)
 def test_whatever_loads_is_shown_and_loads_again_to_the_same(tree):
     text = tomli_w.dumps(tree).replace('"/${x}"', '"/$${x}"').replace("a ${b}", "a $${b}")
     text = text.replace("/run/${x}", "/run/$${x}")
