@@ -30,7 +30,9 @@ def program_says(
     if exit_code == 0:
         return Finding("PROCOK"), None
     last = output.strip().rpartition("\n")[2]
-    return Finding("PROCERR", printable(last.encode()) or problem, exit_code, expected="exit code 0"), None
+    return Finding(
+        "PROCERR", printable(last.encode("utf-8", "replace")) or problem, exit_code, expected="exit code 0"
+    ), None
 
 
 def file_says(content: bytes) -> Finding:

@@ -19,13 +19,16 @@ from hapair.health.probes.dialogue import MAX_ANSWER, Reconnect, Step
 from hapair.health.probes.outcome import STATUSES, Finding, printable
 from hapair.http1.body import ChunkedBody
 from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
-from hapair.http1.head import Response, parse_response
+from hapair.http1.head import Response
+from hapair.http1.memo import Memo, parse_response
 
 MAX_BODY = 1 << 20
 """Bytes of a body whose digest is wanted; of others what fits in MAX_ANSWER is judged, as HAProxy does."""
 
 _START = b"HTTP/1."
 _BODILESS = (204, 304)
+_heads = Memo()
+"""Servers of one kind say the same within a second; the heads of traffic are kept elsewhere."""
 
 
 def request_bytes(check: HttpCheck) -> bytes:
@@ -104,7 +107,7 @@ class HttpProbe:
         if block.count(b"\n") != block.count(b"\r\n"):
             block = block.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         try:
-            response = parse_response(block)
+            response = parse_response(block, _heads)
         except BadMessage as error:
             return self._wrong(printable(error.why.encode("latin-1", "replace")))
         status, reason = response.status, printable(block.partition(b"\r\n")[0][13:])

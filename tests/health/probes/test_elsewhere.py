@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hapair.config.asks import ExternalCheck
 from hapair.health.probes.elsewhere import file_says, program_says
@@ -37,3 +39,25 @@ def test_a_program_that_did_not_end_by_itself_has_failed():
 )
 def test_a_file_is_well_while_its_number_is_not_negative(content, ok):
     assert file_says(content).ok is ok
+
+
+@given(st.binary(max_size=64) | st.from_regex(rb"\s*-?[0-9]{1,12}\s*", fullmatch=True))
+def test_a_file_of_arbitrary_bytes_is_a_number_or_none_and_fit_for_a_log(content):
+    found = file_says(content)
+    assert found.info.isascii()
+    assert '"' not in found.info
+    try:
+        number = int(content)
+    except ValueError:
+        number = None
+    assert not found.ok or (number is not None and number >= 0)
+    assert found.ok or number is None or number < 0 or number > 999_999_999 or not content.strip().isdigit()
+
+
+@given(st.none() | st.integers(0, 255), st.text(st.characters()), st.booleans())
+def test_whatever_a_program_says_is_fit_for_a_log(code, output, dynamic):
+    found, weight = program_says(ExternalCheck(("/x",), dynamic=dynamic), code, "it ended", output)
+    assert found.info.isprintable()
+    assert found.info.isascii()
+    assert found.ok is (code == 0 or bool(dynamic and code is not None and code >= 2))
+    assert (weight is not None) is bool(dynamic and code is not None and code >= 2)

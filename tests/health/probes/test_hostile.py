@@ -23,6 +23,7 @@ from hapair.health.probes.redis import RedisProbe
 from hapair.health.probes.ssl_hello import SslHelloProbe
 from hapair.health.probes.tcp_check import TcpCheckProbe
 from hapair.health.probes.udp import UdpProbe
+from hapair.health.tls import secured
 
 SCRIPT = tcp_check(
     ["connect", "send x", "expect ! rstring ^-", "expect string ok", "send y", "expect binary 00"]
@@ -162,3 +163,31 @@ def test_an_answer_without_end_breaks_nothing_up_to_the_bound(kind, filler):
         _, found = talk(probe, *pieces, *[filler * 997] * (probe.limit // 997 + 1))
         # Endless data may also satisfy, or never be judged: then the flight ends it at `limit`.
         assert found is None or isinstance(found, Finding)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), min_size=1), st.booleans())
+def test_what_is_no_tls_where_tls_should_be_is_a_finding(pieces, asked_for):
+    """The handshake is OpenSSL's to judge; whatever it thinks, it ends as a finding or waits."""
+    probe = secured(
+        lambda: smtp("EHLO", "x", starttls=asked_for), Tls(starttls=asked_for), at_once=not asked_for
+    )()
+    said, found = talk(probe)
+    assert found is None
+    if asked_for:
+        for line in (b"220 hi\r\n", b"250 x\r\n", b"220 go\r\n"):
+            step = probe.received(line)
+    else:
+        step = said
+    assert isinstance(step, bytes)
+    assert step[:1] == b"\x16"  # a ClientHello
+    for piece in pieces:
+        step = probe.received(piece)
+        if isinstance(step, Finding):
+            break
+    else:
+        step = probe.ended()
+    for one in (step, probe.late()):
+        assert isinstance(one, Finding)
+        assert not one.ok
+        assert one.info.isprintable()
+        assert one.info.isascii()

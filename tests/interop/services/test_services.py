@@ -339,6 +339,26 @@ async def test_garbage_and_huge_answers_are_no_service(nursery, flood):
     assert {status for status, _ in found} <= {"L7RSP", "L6RSP", "L7STS", "SOCKERR", "L7TOUT"}, found
 
 
+@pytest.mark.parametrize("flood", [b"\xff\x00garbage", b"\x81\x80" * 30_000])
+async def test_garbage_and_huge_datagrams_are_no_service(nursery, flood):
+    sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    await sock.bind(("127.0.0.1", 0))
+
+    async def serve() -> None:
+        while True:
+            question, whose = await sock.recvfrom(4096)
+            # The right number in front: what follows must be judged, not left aside.
+            await sock.sendto(question[:2] + flood, whose)
+
+    with sock:
+        nursery.start_soon(serve)
+        port = sock.getsockname()[1]
+        asked = [(port, check) for check in GOOD["dnsmasq"]]
+        found = await verdicts(nursery, *asked, patience=HASTE)
+        nursery.cancel_scope.cancel()
+    assert {status for status, _ in found} <= {"L7RSP", "L7STS", "L7TOUT"}, found
+
+
 HAPROXYS = {
     "open redis": ("option redis-check", of(CheckKind.REDIS, RedisCheck())),
     "mariadb": ("option mysql-check user check", of(CheckKind.MYSQL, MysqlCheck("check"))),
