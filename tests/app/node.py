@@ -39,7 +39,7 @@ class Daemon:
     def text(self) -> str:
         return self.output.read_text()
 
-    def wait_for(self, words: str, *, times: int = 1, seconds: float = 10) -> None:
+    def wait_for(self, words: str, *, times: int = 1, seconds: float = 30) -> None:
         """Until the daemon has said `words` so many times."""
         until = time.monotonic() + seconds
         while self.text().count(words) < times:
