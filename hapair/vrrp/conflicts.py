@@ -5,7 +5,9 @@ RFC 5227 section 2.4: an address is defended, but never in a war of announcement
 * a claim is believed after `SETTLE` seconds: whoever takes over from us announces before we
   have heard its advert, and then we are not MASTER any more;
 * for `GRACE` seconds after we became MASTER, the one before us may still speak from the address;
-* between two defences is a second, five times, and then 2, 4, 8 ... 64 seconds.
+* between two defences is a second, five times, and then 2, 4, 8 ... 64 seconds; another station than
+  before begins anew: the peer, MASTER beside us while a partition lasts, must not use up our patience with
+  a stranger (found by `make chaos`).
 
 Law: what is kept is bounded by the number of VIPs, however many stations claim them.
 """
@@ -46,6 +48,7 @@ class _Claimed:
     """Heard and not yet answered."""
     pause: float = FIRST_PAUSE
     defences: int = 0
+    defended_at: float = -inf
     not_before: float = -inf
     defend_at: float = inf
 
@@ -74,11 +77,13 @@ class Conflicts:
         claimed = self._claimed.get(address)
         if claimed is None or now - claimed.heard_at > LONGEST_PAUSE:
             claimed = self._claimed[address] = _Claimed(mac, now)
+        if mac != claimed.mac:
+            claimed.not_before = min(claimed.not_before, claimed.defended_at + FIRST_PAUSE)
+            claimed.pause, claimed.defences = FIRST_PAUSE, 0
         claimed.mac, claimed.heard_at = mac, now
         claimed.times += 1
-        if claimed.times == 1:
-            claimed.defend_at = max(now + SETTLE, claimed.not_before)
-            self.due = min(self.due, claimed.defend_at)
+        claimed.defend_at = min(claimed.defend_at, max(now + SETTLE, claimed.not_before))
+        self.due = min(self.due, claimed.defend_at)
 
     def take(self, now: float) -> tuple[Defence, ...]:
         """Return what must be defended now."""
@@ -90,7 +95,7 @@ class Conflicts:
             self.count += claimed.times
             self.mac = claimed.mac
             claimed.times, claimed.defend_at = 0, inf
-            claimed.not_before = now + claimed.pause
+            claimed.defended_at, claimed.not_before = now, now + claimed.pause
             claimed.defences += 1
             if claimed.defences >= PATIENCE:
                 claimed.pause = min(2 * claimed.pause, LONGEST_PAUSE)

@@ -23,7 +23,7 @@ from lab.topology import INTERFACE, netlink
 
 BODY = 300_000
 """Bytes."""
-SPARE = {"descriptors": 100, "threads": 4, "tasks": 12, "processes": 0, "KiB": 24 * 1024}
+SPARE = {"descriptors": 160, "threads": 4, "tasks": 12, "processes": 0, "KiB": 24 * 1024}
 """What a node may hold more than at the start: it is busy at either moment, and pools and caches fill."""
 CALM = 6.0
 """Seconds until what a disturbance has opened is closed again."""

@@ -119,6 +119,7 @@ _LEGEND = """<p class="legend">
 <span><i class="key" style="background:var(--bad)"></i>VIP on both, or a request or stream that failed</span>
 <span><i class="key" style="background:var(--ok)"></i>requests answered</span>
 <span><i class="key" style="background:var(--deed)"></i>while it was done</span>
+<span><i class="key" style="background:var(--empty)"></i>nobody asked, or nobody was answered</span>
 </p>"""
 
 

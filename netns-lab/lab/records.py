@@ -99,7 +99,7 @@ def record(
     again: str = "",
 ) -> Record:
     """Judge and shorten what the witnesses saw in [start, end]; all times given are monotonic."""
-    outage = verdicts.gap(requests, start, end)
+    outage = verdicts.asked_gap(requests, start, end)
     both = verdicts.two_holders(holdings, start, end)
     failed = len(verdicts.failures(requests, start, end))
     cut = verdicts.broken_streams(streams, start, end)

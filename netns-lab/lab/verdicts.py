@@ -67,6 +67,21 @@ def gap(requests: Iterable[Request], start: float, end: float) -> float:
     return max(gaps, default=inf)
 
 
+HOLE = 0.05
+"""Seconds between the beginnings of two requests after which nobody was there to ask."""
+
+
+def asked_gap(requests: Sequence[Request], start: float, end: float) -> float:
+    """The same, but for the time in which nobody asked: a prober that was kept waiting proves nothing."""
+    successes = sorted(request.end for request in requests if request.ok)
+    if not successes or successes[-1] <= start:
+        return inf
+    begun = sorted(request.start for request in requests)
+    holes = [(a, b) for a, b in pairwise(begun) if b - a > HOLE]
+    gaps = [(a, b) for a, b in pairwise(successes) if b > start and a < end]
+    return max((b - a - sum(max(0.0, min(b, d) - max(a, c)) for c, d in holes) for a, b in gaps), default=inf)
+
+
 def failures(requests: Iterable[Request], start: float, end: float) -> list[Request]:
     """Requests that began in [start, end) and failed."""
     return [request for request in requests if not request.ok and start <= request.start < end]

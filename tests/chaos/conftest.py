@@ -81,9 +81,13 @@ def pytest_terminal_summary(terminalreporter, config):
     with Console(file=terminalreporter, width=150).capture() as capture:
         capture._console.print(records_table(records))
     terminalreporter.write(capture.get())
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(records))
-    terminalreporter.write_line(f"timelines: {PAGE}")
+    try:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(page(records))
+    except OSError as error:  # somebody else's, from an earlier run
+        terminalreporter.write_line(f"no timelines: {error}")
+    else:
+        terminalreporter.write_line(f"timelines: {PAGE}")
 
 
 @pytest.fixture

@@ -34,26 +34,27 @@ def judged(requests, *, bounds=None, holdings=ALWAYS_A, streams=(), problems=())
     )
 
 
-EVERY_TENTH = [9.5 + tenth / 10 for tenth in range(106)]
+ALWAYS = [9.5 + n / 32 for n in range(340)]
+UNANSWERED = [Request(12.0 + n / 32, 12.5 + n / 32, error="timeout") for n in range(32)]
 
 
 def test_what_costs_no_more_than_it_may_is_held():
-    one = judged(served(*EVERY_TENTH))
+    one = judged(served(*ALWAYS))
     assert one.verdict == "held"
-    assert (one.asked, one.failed, one.two_holders) == (100, 0, 0.0)
+    assert (one.asked, one.failed, one.two_holders) == (320, 0, 0.0)
     assert one.length == 10.0 + BEFORE
     assert one.deeds == (Deed("something", 1.0 + BEFORE, 2.0 + BEFORE),)
 
 
 def test_an_outage_beyond_its_bound_is_told():
-    one = judged(served(*(end for end in EVERY_TENTH if not 12.0 < end < 13.0)))
+    one = judged([*served(*(end for end in ALWAYS if not 12.0 < end < 13.0)), *UNANSWERED])
     assert one.problems == ("nobody was served for 1.00 s, 0.50 s are allowed",)
     assert judged([]).problems == ("nobody was served for ever, 0.50 s are allowed",)
     assert judged([]).outage == inf
 
 
 def test_two_holders_beyond_their_bound_are_told():
-    one = judged(served(*EVERY_TENTH), holdings=[Holding(0.0, A), Holding(12.0, BOTH), Holding(12.5, B)])
+    one = judged(served(*ALWAYS), holdings=[Holding(0.0, A), Holding(12.0, BOTH), Holding(12.5, B)])
     assert one.problems == ("the VIP was on both nodes for 0.50 s, 0.10 s are allowed",)
     assert one.holdings == (
         Holding(0.0, A),
@@ -64,17 +65,17 @@ def test_two_holders_beyond_their_bound_are_told():
 
 def test_a_reload_may_lose_neither_request_nor_stream():
     nothing = Bounds(0.5, 0.1, failed=0)
-    lost = [*served(*EVERY_TENTH), Request(12.0, 12.1, error="ECONNRESET")]
+    lost = [*served(*ALWAYS), Request(12.0, 12.1, error="ECONNRESET")]
     assert judged(lost, bounds=nothing).problems == ("1 requests and 0 streams failed: ECONNRESET",)
     cut = [Stream(9.0, 12.0, "download", 77, "cut")]
-    assert judged(served(*EVERY_TENTH), bounds=nothing, streams=cut).problems == (
+    assert judged(served(*ALWAYS), bounds=nothing, streams=cut).problems == (
         "0 requests and 1 streams failed: cut",
     )
     assert judged(lost).problems == ()
 
 
 def test_what_others_found_counts_as_well():
-    assert judged(served(*EVERY_TENTH), problems=["a wrong body"]).verdict == "BROKEN"
+    assert judged(served(*ALWAYS), problems=["a wrong body"]).verdict == "BROKEN"
 
 
 @given(

@@ -42,6 +42,23 @@ def test_service_that_never_came_back_is_an_endless_gap():
     assert verdicts.gap([], start=2.0, end=9.0) == inf
 
 
+def asked(*times):
+    return [failure(when, when + 0.5) for when in times]
+
+
+def test_where_nobody_asked_nobody_was_kept_waiting():
+    every_20_ms = [2.0 + n / 50 for n in range(1, 50)]
+    assert verdicts.asked_gap([success(2.0), *asked(*every_20_ms), success(3.0)], 1.5, 3.5) == 1.0
+    hole = [when for when in every_20_ms if not 2.2 < when < 2.8]
+    found = verdicts.asked_gap([success(2.0), *asked(*hole), success(3.0)], 1.5, 3.5)
+    assert 0.35 < found < 0.45
+
+
+def test_service_that_never_came_back_is_an_endless_gap_whoever_asked():
+    assert verdicts.asked_gap([success(1.0), *asked(2.0, 2.01)], start=1.5, end=9.0) == inf
+    assert verdicts.asked_gap([], start=2.0, end=9.0) == inf
+
+
 def test_failures_count_by_when_they_began():
     requests = [failure(0.9, 1.4), failure(1.0, 1.5), success(1.2), failure(2.0, 2.5)]
     assert len(verdicts.failures(requests, 1.0, 2.0)) == 1

@@ -16,7 +16,7 @@ MAC, OTHER = "02:00:00:00:00:99", "02:00:00:00:00:98"
 
 
 def defences(
-    conflicts: Conflicts, claims: list[tuple[float, IPv4Address]]
+    conflicts: Conflicts, claims: list[tuple[float, IPv4Address]], mac: str = MAC
 ) -> list[tuple[float, IPv4Address]]:
     """When which address is announced, as the router does it: as soon as it is due."""
     made = []
@@ -25,7 +25,7 @@ def defences(
             now = conflicts.due
             made += [(now, defence.address) for defence in conflicts.take(now)]
         if address is not None:
-            conflicts.heard(address, MAC, at)
+            conflicts.heard(address, mac, at)
     return made
 
 
@@ -62,6 +62,29 @@ def test_who_does_not_yield_is_answered_less_and_less_often():
     gaps = [round(b - a, 6) for (a, _), (b, _) in pairwise(made)]
     assert made[0] == (SETTLE, VIP)
     assert gaps == [1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+def test_another_station_is_answered_as_quickly_as_the_first():
+    """The peer used up the patience while a partition made both MASTER; a stranger must not profit by it."""
+    conflicts = Conflicts()
+    last, _ = defences(conflicts, [(100 + n / 2, VIP) for n in range(60)])[-1]
+    conflicts.heard(VIP, MAC, last + 0.1)
+    assert conflicts.due > last + 2 * FIRST_PAUSE
+    assert defences(conflicts, [(last + 0.2, VIP)], OTHER) == [(last + FIRST_PAUSE, VIP)]
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 3), st.sampled_from([MAC, OTHER])), min_size=1, max_size=60))
+def test_whoever_claims_no_second_has_two_defences(claims):
+    conflicts, now, made = Conflicts(), 100.0, []
+    for pause, mac in [*claims, (1000.0, "")]:
+        now += pause
+        while conflicts.due < now:
+            made.append(conflicts.due)
+            conflicts.take(conflicts.due)
+        if mac:
+            conflicts.heard(VIP, mac, now)
+    assert made
+    assert all(b - a > FIRST_PAUSE - 1e-6 for a, b in pairwise(made))
 
 
 def test_silence_makes_it_begin_anew():

@@ -24,13 +24,13 @@ SPOKEN_TO = "web1"
 """The machine of the stranger on the segment."""
 A_WHILE = 0.8
 """Seconds; more than two master-down times at 100 ms adverts."""
-NOTHING, MOMENT, BRIEF = 0.15, 0.3, 0.1
+NOTHING, MOMENT, BRIEF = 0.3, 0.6, 0.3
 """Seconds: an outage that is none on a busy machine, one of a move, and holding the VIP both."""
-DOWN = 0.7
+DOWN = 1.2
 """Seconds: an outage of a master-down time and something."""
 ADVERTS_LOST = A_WHILE + 0.4
 """Seconds: as long as the nodes do not hear each other, both hold it, as they must."""
-LIFETIME = 2.3
+LIFETIME = 2.6
 """Seconds: hapair's VIPs live two unless refreshed; the kernel is up to 0.24 s late (measured)."""
 GUARD = 1.0
 """Seconds of silence after which the guard acts (node.guard_timeout)."""

@@ -65,14 +65,14 @@ async def _frozen(pair: Pair) -> None:
 async def _frozen_with_guard(pair: Pair) -> None:
     machine = pair.lab["lb-a"]
     machine.kill_everything(signal.SIGSTOP)
-    await trio.sleep(LIFETIME + 0.5)
+    await trio.sleep(LIFETIME)
     machine.kill_everything(signal.SIGCONT)
 
 
 async def _frozen_by_cgroup(pair: Pair) -> None:
     """As `docker pause` does it."""
     with Frozen(pid for pid, _ in descendants(pair.lab["lb-a"])):
-        await trio.sleep(LIFETIME + 0.5)
+        await trio.sleep(LIFETIME)
 
 
 def _guards(pair: Pair) -> Sequence[int]:
