@@ -135,8 +135,9 @@ def test_stickiness_and_limits_survive_the_death_of_the_master(tmp_path):
                     NODE.format(name=name, folder=tmp_path, own=own, other=other, priority=priority)
                 )
                 programs.append(Program(namespace, sys.executable, "-m", "hapair", "run", str(path)))
+                if name == "a":  # before the other can be MASTER for a moment
+                    programs[0].wait_for("Entering MASTER STATE", 20)
             first, second = programs
-            first.wait_for("Entering MASTER STATE", 20)
             for program in programs:
                 program.wait_for("has told what it knew", 20)
             wait_for(lambda: open_gate(b), what="the gate")
