@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+import seeds
 from balance import keyed, keyed_oracle
 from balance.keyed import KINDS, LETTERS, play
 
@@ -25,7 +26,7 @@ def test_every_choice_that_was_recorded_from_haproxy_is_met(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_haproxy_and_we_agree_on_scenarios_never_seen_before(kind, tmp_path: Path):
-    seed = random.randrange(1 << 32)
+    seed = seeds.draw()
     chance = random.Random(seed)
     for number in range(5):
         scenario = keyed.scenario(kind, chance)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+import seeds
 from interop.haproxy import running
 from rules import requests as make
 from rules.transaction import Place, Transaction
@@ -130,7 +131,7 @@ def request(chance: random.Random) -> make.Request:
 
 
 def test_every_sample_has_the_same_value(tmp_path: Path):
-    seed = random.randrange(1 << 32)
+    seed = seeds.draw()
     chance = random.Random(seed)
     expressions = [*FETCHES, *FIXED]
     while len(expressions) < EXPRESSIONS:
