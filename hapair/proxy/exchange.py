@@ -38,6 +38,42 @@ NO_REQUEST: Final = Request()
 class Exchange(Session):
     """State of a client connection in HTTP mode, and of the exchange that is under way on it."""
 
+    __slots__ = (
+        "_answer_begun",
+        "_answered_at",
+        "_begun_at",
+        "_body_chunks",
+        "_body_due",
+        "_body_left",
+        "_dechunk",
+        "_head",
+        "_head_at",
+        "_kept",
+        "_next_rule",
+        "_response_chunks",
+        "_response_left",
+        "_reused",
+        "_rule_least",
+        "_rule_waits",
+        "_rules",
+        "_server_keeps",
+        "_server_rest",
+        "_status",
+        "_tarpitted",
+        "_unlogged",
+        "_waits_for_body",
+        "cookie_first",
+        "cookie_in",
+        "cookie_last",
+        "cookie_out",
+        "keep",
+        "may_retry",
+        "reading",
+        "request",
+        "requests",
+        "rest",
+    )
+
     def __init__(self, frontend: Frontend, source: str, port: int, now: float) -> None:
         super().__init__(frontend, source, port, now)
         self.reading = IDLE

@@ -32,6 +32,8 @@ BUFFER: Final = 16384
 class RequestSide(Exchange):
     """Reads requests and places them."""
 
+    __slots__ = ()
+
     def client_data(self, data: bytes, now: float) -> None:
         """Bytes of a head, of a body, of a later request or of a tunnel."""
         if self.ended:

@@ -34,6 +34,8 @@ def challenges_connection(response: Response) -> bool:
 class ResponseSide(RequestSide):
     """Reads responses and relays them."""
 
+    __slots__ = ()
+
     def connected(self, now: float, *, reused: bool) -> None:
         """The request goes out."""
         self.stage = WAITING

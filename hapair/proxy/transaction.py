@@ -26,6 +26,8 @@ from hapair.proxy.session import (
 class HttpSession(ResponseSide):
     """One client connection in HTTP mode: its time."""
 
+    __slots__ = ()
+
     def start(self, now: float) -> None:
         """Wait for the first request, not for ever."""
         if not self._admitted(now):

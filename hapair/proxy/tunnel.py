@@ -35,6 +35,11 @@ _FLUSH_TIME: Final = 30.0
 class TcpSession(Session):
     """A stream through us."""
 
+    __slots__ = (
+        "_inspects",
+        "hello",
+    )
+
     def __init__(self, frontend: Frontend, source: str, port: int, now: float) -> None:
         super().__init__(frontend, source, port, now)
         self.hello: Hello = OTHER
