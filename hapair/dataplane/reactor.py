@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 16
 """Events: an expensive one takes 0.3 ms in plain Python, and an advert must not wait for hundreds."""
-SLICE: Final = 0.002
+SLICE: Final = 0.001
 """Seconds of work before other tasks get a turn."""
 
 READ: Final = select.EPOLLIN | select.EPOLLRDHUP
