@@ -68,6 +68,7 @@ class Exchange(Session):
         "cookie_out",
         "keep",
         "may_retry",
+        "private",
         "reading",
         "request",
         "requests",
