@@ -37,7 +37,9 @@ class TcpSession(Session):
 
     __slots__ = (
         "_inspects",
+        "_judges",
         "hello",
+        "server_said",
     )
 
     def __init__(self, frontend: Frontend, source: str, port: int, now: float) -> None:
