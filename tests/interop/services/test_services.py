@@ -123,7 +123,7 @@ REDIS_SCRIPT = tcp_check(
     [
         "connect",
         f"send 'AUTH {PASSWORD}'\\r\\n",
-        "expect string +OK",
+        r"expect string +OK\r\n",  # to its end: what comes after the next sending would stand before +PONG
         r"send PING\r\n",
         "expect rstring ^\\+PONG",
     ]
