@@ -26,7 +26,7 @@ def installed(directory: Path, **environment: str) -> Path:
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", directory, source],
         check=True,
-        timeout=300,
+        timeout=600,
         env=os.environ | environment,
     )
     (wheel,) = directory.glob("*.whl")
@@ -47,7 +47,7 @@ def python(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_the_compiled_modules_pass_the_tests_of_their_rooms(tmp_path):
     site = installed(tmp_path)
     assert "(compiled)" in python(site, "-m", "hapair", "--version").stdout

@@ -1,6 +1,6 @@
 """What rules may know and change beside the request itself: one `About` for each connection that has rules.
 
-Not hot: a frontend whose rules ask for no more than the request never makes one.
+Hot where rules ask for more than the request; elsewhere none is made.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from hapair.http1.framing import CHUNKED
 from hapair.proxy.captures import cookie, headers
 from hapair.proxy.log_record import Record
 from hapair.proxy.proxy_protocol import UNIQUE_ID_LONGEST, Place
+from hapair.rules.action_edits import MOST_HEADERS
 from hapair.rules.client_hello import OTHER
 from hapair.tables.tracks import Tracks
 
@@ -238,11 +239,8 @@ class About:
         self._edited = True
         return self._request.lines
 
-    def edit(self, name: bytes) -> tuple[list[bytes], bool]:
-        """The request's lines, where headers called `name` (small letters) are edited; are there any?
-
-        From now on there may be.
-        """
+    def edits(self, name: bytes) -> bool:
+        """Headers of the request called `name` (small letters) are edited: may there be any until now?"""
         request = self._request
         names = self._names
         if names is None:
@@ -256,7 +254,17 @@ class About:
             names.add(name)
         if name == b"host" or name == b"cookie":
             self._edited = True
-        return request.lines, there
+        return there
+
+    def add(self, line: bytes) -> None:
+        """Append a line to the request's head, unless rules have made it too long."""
+        if self._names is None or len(self._names) < MOST_HEADERS:
+            self._request.add(line)
+
+    @property
+    def edited_lines(self) -> list[bytes]:
+        """The request's, for whoever has called `edits`."""
+        return self._request.lines
 
     def set_method(self, method: bytes) -> None:
         """The server gets this one; HEAD and CONNECT stay, since what follows them is delimited otherwise."""

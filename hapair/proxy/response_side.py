@@ -210,11 +210,10 @@ class ResponseSide(RequestSide):
         """Apply the rules about a response; true when the client gets another one in its place."""
         backend = self.backend
         assert backend is not None
-        for rules in (
-            backend.rules.tcp_response,
-            backend.rules.http_response,
-            self.frontend.rules.http_response,
-        ):
+        lists = (backend.rules.tcp_response, backend.rules.http_response, self.frontend.rules.http_response)
+        if not any(lists):
+            return False  # and its lines need not be looked at
+        for rules in lists:
             verdict = self._apply(rules) if rules else None
             if isinstance(verdict, Answer):
                 self._answer_by_rule(verdict, "PH" if verdict.refuses else "LR", now)

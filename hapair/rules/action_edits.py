@@ -63,11 +63,9 @@ def _set_header(*, response: bool, keep: bool) -> Callable[[Words], Act]:
             if about is None:
                 return
             line = before + value(facts)
-            lines, there = about.edit(low)
-            if there and not keep:
-                _delete(lines, low)
-            if len(lines) < MOST_HEADERS:
-                lines.append(line)
+            if about.edits(low) and not keep:
+                _delete(about.edited_lines, low)
+            about.add(line)
 
         return act if response else act_on_request
 
@@ -131,10 +129,8 @@ def _del_named(name: Word, wanted: bytes, *, response: bool) -> Act:
             _delete(facts.about.head(response=True), wanted)
 
     def act_on_request(facts: Facts) -> None:
-        if facts.about is not None:
-            lines, there = facts.about.edit(wanted)
-            if there:
-                _delete(lines, wanted)
+        if facts.about is not None and facts.about.edits(wanted):
+            _delete(facts.about.edited_lines, wanted)
 
     return act if response else act_on_request
 

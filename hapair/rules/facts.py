@@ -142,8 +142,15 @@ class Transaction(Protocol):
     def head(self, *, response: bool) -> list[bytes]:
         """Start line and header lines, to be edited in place."""
 
-    def edit(self, name: bytes) -> tuple[list[bytes], bool]:
-        """The request's lines, and whether there may be a header called `name` (small letters)."""
+    def edits(self, name: bytes) -> bool:
+        """Headers of the request called `name` (small letters) are edited: may there be any?"""
+
+    def add(self, line: bytes) -> None:
+        """Append a line to the request's head, unless it is too long."""
+
+    @property
+    def edited_lines(self) -> list[bytes]:
+        """The request's, for whoever has called `edits`."""
 
     def set_method(self, method: bytes) -> None: ...
     def set_target(self, target: bytes) -> None: ...
