@@ -182,6 +182,7 @@ WIRE = (
     # Clients believe the last whom they have heard: each claim costs until the next defence.
     Disturbance("a stranger claims the VIP", _claiming, 2.3, 0.0, "announcing it again"),
     Disturbance("adverts are replayed", _replayed, NOTHING, 0.0),
-    Disturbance("a slow link", _slow, 2 * MOMENT, 0.0, anytime=False),
+    # Adverts wait and are lost in the same queue as everything else: the BACKUP may believe itself alone.
+    Disturbance("a slow link", _slow, 2 * MOMENT, BRIEF, anytime=False),
     Disturbance("garbage instead of adverts", _noise, NOTHING, 0.0, "dropped a packet from"),
 )
