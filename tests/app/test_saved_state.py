@@ -61,7 +61,7 @@ def test_a_server_that_was_down_or_drained_is_so_after_a_restart(tmp_path):
     # It answers again: one success of two, where an unknown server would simply be up.
     with socket.create_server(("127.0.0.1", gone)), running(path) as daemon:
         daemon.wait_for("status: 1/2 DOWN", times=2)
-        assert states(tmp_path) == {"gone": "DOWN", "drained": "DRAIN", "follower": "DOWN"}
+        assert states(tmp_path) == {"gone": "DOWN 1/2", "drained": "DRAIN", "follower": "DOWN 1/2"}
         assert ask(tmp_path, "get weight web/drained").startswith("7 ")
 
 
