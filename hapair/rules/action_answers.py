@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hapair.rules.template import Template
     from hapair.rules.verdicts import Act
 
-DENIALS: Final = (
+ERROR_STATUSES: Final = (
     200,
     400,
     401,
@@ -39,6 +39,7 @@ DENIALS: Final = (
     503,
     504,
 )
+"""Of answers that hapair makes itself and that a page can be given for."""
 BODILESS: Final = (204, 304)
 """A body after one of these would be taken for the next response (RFC 9110 section 6.4.1)."""
 LONGEST_FILE: Final = 16384
@@ -155,15 +156,15 @@ def error_file(content: bytes, offset: int) -> bytes:
 
 
 def _deny(words: Words) -> Act:
-    return reply(words, 403, DENIALS, refuses=True)
+    return reply(words, 403, ERROR_STATUSES, refuses=True)
 
 
 def _deny_response(words: Words) -> Act:
-    return reply(words, 502, DENIALS, refuses=True)
+    return reply(words, 502, ERROR_STATUSES, refuses=True)
 
 
 def _tarpit(words: Words) -> Act:
-    answer = reply(words, 500, DENIALS, refuses=True)
+    answer = reply(words, 500, ERROR_STATUSES, refuses=True)
     return lambda facts: Tarpit(answer(facts))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hapair.rules.action_answers import DENIALS, error_file, read_file, reply
+from hapair.rules.action_answers import ERROR_STATUSES, error_file, read_file, reply
 from hapair.rules.action_words import Words
 from hapair.rules.lexer import RuleError, Word, split
 
@@ -38,8 +38,8 @@ def compile_pages(files: Mapping[str, str], texts: Sequence[str], setting: Setti
 def _page(words: Words) -> dict[int, Page]:
     words.option(["status"])
     where = words.take("a status")
-    if not where.text.isdecimal() or int(where.text) not in DENIALS:
-        raise RuleError(where.offset, f"{where.text!r} is none of {', '.join(map(str, DENIALS))}")
+    if not where.text.isdecimal() or int(where.text) not in ERROR_STATUSES:
+        raise RuleError(where.offset, f"{where.text!r} is none of {', '.join(map(str, ERROR_STATUSES))}")
     status = int(where.text)
     rest = words.rest()
     if [word.text for word in rest] == ["default-errorfiles"]:
