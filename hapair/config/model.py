@@ -550,6 +550,30 @@ class Bind:
         return any(address in network for network in self.accept_proxy)
 
 
+ERROR_STATUSES = (
+    200,
+    400,
+    401,
+    403,
+    404,
+    405,
+    407,
+    408,
+    410,
+    413,
+    421,
+    422,
+    425,
+    429,
+    500,
+    501,
+    502,
+    503,
+    504,
+)
+"""Of answers that hapair makes itself and that a page can be given for."""
+
+
 @attrs.frozen
 class UseBackend:
     backend: str

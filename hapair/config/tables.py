@@ -23,6 +23,7 @@ from hapair.config import (
 )
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
+    ERROR_STATUSES,
     Api,
     Bind,
     CapturedCookie,
@@ -68,7 +69,6 @@ from hapair.config.written import (
     ServerTable,
     ServerTimeouts,
 )
-from hapair.rules.action_answers import ERROR_STATUSES
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hapair.config.model import ERROR_STATUSES
 from hapair.rules.lexer import RuleError
 from hapair.rules.template import compile_template
 from hapair.rules.verdicts import Answer, Tarpit
@@ -18,28 +19,6 @@ if TYPE_CHECKING:
     from hapair.rules.template import Template
     from hapair.rules.verdicts import Act
 
-ERROR_STATUSES: Final = (
-    200,
-    400,
-    401,
-    403,
-    404,
-    405,
-    407,
-    408,
-    410,
-    413,
-    421,
-    422,
-    425,
-    429,
-    500,
-    501,
-    502,
-    503,
-    504,
-)
-"""Of answers that hapair makes itself and that a page can be given for."""
 BODILESS: Final = (204, 304)
 """A body after one of these would be taken for the next response (RFC 9110 section 6.4.1)."""
 LONGEST_FILE: Final = 16384

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hapair.rules.action_answers import ERROR_STATUSES, error_file, read_file, reply
+from hapair.config.model import ERROR_STATUSES
+from hapair.rules.action_answers import error_file, read_file, reply
 from hapair.rules.action_words import Words
 from hapair.rules.lexer import RuleError, Word, split
 
