@@ -132,6 +132,15 @@ def seen(client: Namespace, host: str, port: int, *headers: str) -> tuple[tuple[
     return (address.decode(), int(number)), (name[0], name[1])
 
 
+def accepts(client: Namespace, host: str) -> bool:
+    """Whether the gate is open: that comes after all else that makes a MASTER."""
+    with client.entered():
+        sock = socket.socket()
+    with sock:
+        sock.settimeout(5)
+        return sock.connect_ex((host, 80)) == 0
+
+
 def traces(node: Namespace) -> list[str]:
     """What transparency has put into the kernel."""
     found = [
@@ -159,6 +168,7 @@ def test_servers_see_the_clients_and_nothing_is_left_behind(tmp_path, more):
         stack.callback(program.close)
         program.wait_for("Entering MASTER STATE")
         wait_for(lambda: len(traces(node)) == 5, what="rules, routes, and a table")
+        wait_for(lambda: accepts(client, "192.0.2.100"), what="a MASTER that serves")
         for host, expected in (("192.0.2.100", CLIENT), ("2001:db8::100", CLIENT6)):
             (address, _), _ = seen(client, host, 80)
             assert address == expected
@@ -179,6 +189,7 @@ def test_servers_see_the_clients_and_nothing_is_left_behind(tmp_path, more):
         stack.callback(again.close)
         again.wait_for("Entering MASTER STATE")
         wait_for(lambda: len(traces(node)) == 5, what="rules, routes, and a table")
+        wait_for(lambda: accepts(client, "192.0.2.100"), what="a MASTER that serves")
         assert seen(client, "192.0.2.100", 80)[0][0] == CLIENT
         assert again.stop() == 0
         assert not traces(node)

@@ -123,7 +123,7 @@ def test_the_peer_takes_over_from_a_killed_master_after_its_skew_time(stage):
     high.signal(signal.SIGKILL)
     low.wait_for("Entering MASTER STATE: 192.0.2.1 resigned")
     assert time.monotonic() - killed_at < 0.05 + INTERVAL * 156 / 256 + 0.05
-    assert VIP in stage.b.addresses()
+    wait_for(lambda: VIP in stage.b.addresses(), what="the VIP here")
     assert VIP not in stage.a.addresses()
 
 
