@@ -11,9 +11,10 @@ import subprocess
 import sys
 
 import pytest
-from app.node import free_port, running
+from app.node import running
 from app.test_quorum import ask, until
 from interop.listening import Listener
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

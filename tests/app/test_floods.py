@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from app.node import free_port, running
+from app.node import running
+from ports import free_port
 
 from lab import floods
 

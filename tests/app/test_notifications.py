@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from email import message_from_bytes
 
 import pytest
-from app.node import Daemon, free_port, running
+from app.node import Daemon, running
 from notify.smtp import mail_server
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,9 @@ import signal
 import socket
 
 import pytest
-from app.node import free_port, running
+from app.node import running
 from kernel.namespaces import wait_for
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

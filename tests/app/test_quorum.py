@@ -11,7 +11,8 @@ import threading
 import time
 
 import pytest
-from app.node import free_port, running
+from app.node import running
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from app.node import free_port, running
+from app.node import running
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import socket
 import time
 
 import pytest
-from app.node import free_port, running
+from app.node import running
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from app.node import free_port, running
+from app.node import running
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

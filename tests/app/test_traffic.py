@@ -12,7 +12,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from app.node import Daemon, free_port, running
+from app.node import Daemon, running
+from ports import free_port
 
 from lab import bodies
 

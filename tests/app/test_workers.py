@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from app.node import Daemon, free_port, running
+from app.node import Daemon, running
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 

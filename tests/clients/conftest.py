@@ -14,7 +14,8 @@ from pathlib import Path
 
 import attrs
 import pytest
-from app.node import free_port, running
+from app.node import running
+from ports import free_port
 
 CONFIG = """
 [node]

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from app.node import free_port, running
+from app.node import running
 from clients.conftest import wait_for
+from ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from app.node import free_port, running
+from app.node import running
 from conformance.runner import Verdict, judge, summary
+from ports import free_port
 
 NODE = """
 [node]

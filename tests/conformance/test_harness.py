@@ -7,9 +7,9 @@ import socket
 import threading
 
 import pytest
-from app.node import free_port
 from conformance.client import Patience
 from conformance.runner import REQUESTS, RESPONSES, judge, load, summary
+from ports import free_port
 
 HASTY = Patience(idle=0.15, limit=0.6, close_wait=0.2)
 

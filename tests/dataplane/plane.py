@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import attrs
 import trio
+from ports import free_port
 
 from hapair.config import model
 from hapair.dataplane.service import DataPlane
@@ -37,12 +38,6 @@ class Lines:
 
     def flush(self) -> None:
         """Nothing waits here."""
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
 
 
 def bind(port: int, host: str = "127.0.0.1") -> model.Bind:

@@ -7,6 +7,7 @@ import socket
 from ipaddress import ip_address
 
 import pytest
+from ports import free_port
 
 from hapair.config.model import Bind
 from hapair.dataplane.door import Door
@@ -30,12 +31,6 @@ def test_a_door_that_both_have_shut_opens_again_for_clients_that_are_slow_to_spe
                 client.sendall(b"x")
                 accepted.settimeout(5)
                 assert accepted.recv(1) == b"x"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def a_bind(port: int) -> Bind:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import attrs
 import pytest
-from app.node import Daemon, free_port, running
+from app.node import Daemon, running
+from ports import free_port
 
 KIB, MIB = 1024, 1024 * 1024
 BLOCK = bytes(i * i % 251 for i in range(MIB))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import trio
-from dataplane.plane import GET, answering, config, connect, free_port, origin, running
+from dataplane.plane import GET, answering, config, connect, origin, running
+from ports import free_port
 
 from hapair.config.sources import source
 

@@ -8,7 +8,8 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from dataplane.plane import LAST, TIMEOUTS, answering, bind, config, connect, echo, free_port, origin, running
+from dataplane.plane import LAST, TIMEOUTS, answering, bind, config, connect, echo, origin, running
+from ports import free_port
 
 from hapair.config import model
 from hapair.config.model import Forwarded, ForwardFor, OriginalTo, ProxyVersion

@@ -22,10 +22,10 @@ from dataplane.plane import (
     config,
     connect,
     echo,
-    free_port,
     origin,
     running,
 )
+from ports import free_port
 
 from hapair.config import model
 from hapair.dataplane.service import DataPlane, gate_addresses

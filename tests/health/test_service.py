@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from ports import free_port
 
 from hapair.config.model import CheckKind, HttpCheck, InitState, OnError
 from hapair.health.plan import CheckPlan
@@ -94,12 +95,6 @@ def silent_port():
     """The kernel accepts there; nobody ever says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         yield listener.getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def test_a_server_that_accepts_is_up(watch, nursery):

@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import h11
 import pytest
-from app.node import free_port, running
+from app.node import running
 from interop.haproxy import running as haproxy_running
 from interop.listening import Listener
+from ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 

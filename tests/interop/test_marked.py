@@ -7,8 +7,9 @@ import socket
 import time
 
 import pytest
-from app.node import free_port, running
+from app.node import running
 from interop.haproxy import Haproxy
+from ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 

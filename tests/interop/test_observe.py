@@ -7,10 +7,11 @@ import socket
 import time
 
 import pytest
-from app.node import free_port, running
+from app.node import running
 from app.test_saved_state import ask
 from interop.haproxy import Haproxy
 from interop.listening import Listener
+from ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 

@@ -8,10 +8,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from app.node import free_port
 from app.node import running as node_running
 from clients.conftest import wait_for
 from interop.haproxy import running as haproxy_running
+from ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 

@@ -16,16 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from ports import free_port
+
 NOBODY = pwd.getpwnam("nobody")
 PASSWORD = "geheim-1"
 PATH = "/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NAME = "www.example.org"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def many_users() -> bool:

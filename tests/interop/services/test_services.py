@@ -17,7 +17,8 @@ import trio
 from interop.haproxy import Haproxy
 from interop.listening import Listener
 from interop.services import services
-from interop.services.services import NAME, PASSWORD, Service, free_port
+from interop.services.services import NAME, PASSWORD, Service
+from ports import free_port
 
 from hapair.config.asks import (
     DnsCheck,
