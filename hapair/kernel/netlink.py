@@ -54,12 +54,13 @@ class NetlinkAddresses:
     async def add(self, vip: Vip, lifetime: int | None) -> None:
         """Put `vip` on its interface or renew its lifetime.
 
+        No checkpoint: clients wait for what a new MASTER does next.
+
         Raises:
             KernelError: ENODEV when the interface has vanished; whatever else the kernel says.
         """
         index = self.index_of(vip)
         number = self._route.ask(add_address(index, vip, lifetime)) if index else errno.ENODEV
-        await trio.lowlevel.checkpoint()
         if number:
             raise KernelError(f"add {vip} to {self._link_of(vip).name}", number, os.strerror(number))
 

@@ -39,6 +39,8 @@ class Adverts:
         )
         self._form = instance.checksum
         self._complaints: set[tuple[object, ...]] = set()
+        self._planned: tuple[tuple[object, ...], guard.Plan] | None = None
+        """The last plan, and what it was made for."""
         self.peer: Peer | None = None
         self.received = 0
         self.drops: Counter[str] = Counter()
@@ -84,9 +86,13 @@ class Adverts:
 
     def plan(self, ifindex: int, requests: tuple[bytes, ...]) -> guard.Plan:
         """Return what the guard shall do for this router: `requests`, then say goodbye."""
-        return guard.plan(
-            self._instance, ifindex=ifindex, source=self._source, requests=requests, form=self._form
-        )
+        made_for = self._instance, ifindex, requests, self._form
+        if self._planned is None or self._planned[0] != made_for:
+            plan = guard.plan(
+                self._instance, ifindex=ifindex, source=self._source, requests=requests, form=self._form
+            )
+            self._planned = made_for, plan
+        return self._planned[1]
 
     def _learn(self, advert: wire.Advert) -> None:
         name = self._instance.name

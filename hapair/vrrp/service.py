@@ -344,26 +344,12 @@ class VirtualRouter:
             self._since = now
             self._transitions += 1
             self._cause = cause(self._router, before, event, self._adverts.peer, now)
-            log.info(
-                "(%s) Entering %s STATE: %s", self._instance.name, state_of(self._state).value, self._cause
-            )
-        elif isinstance(event, TrackingChanged) and self._router.effective_priority != priority:
-            log.info(
-                "(%s) Changing effective priority from %d to %d: %s",
-                self._instance.name,
-                priority,
-                self._router.effective_priority,
-                event.verdict.why or "what it tracks is well again",
-            )
-        elif isinstance(event, AddressLost) and orders:
-            log.warning(
-                "(%s) %s was removed by somebody else, putting it back", self._instance.name, event.address
-            )
         if self._group_hears is not None:
             self._group_hears()
         try:
             await self._carry_out(orders)
-        finally:
+        finally:  # after, because clients wait for the orders
+            self._log_step(event, before, priority, orders)
             self._report_step(event, before, priority)
         if self._left is not None and not isinstance(self._state, election.Master):
             self._left.set()
@@ -395,6 +381,26 @@ class VirtualRouter:
                 "(%s) %s was MASTER beside us for %.2f s", self._instance.name, was.duel.other, seconds
             )
             self._report(DuplicateMasterGone(self._instance.name, str(was.duel.other), seconds))
+
+    def _log_step(
+        self, event: Event, before: election.State, priority: int, orders: tuple[Order, ...]
+    ) -> None:
+        if type(self._state) is not type(before):
+            log.info(
+                "(%s) Entering %s STATE: %s", self._instance.name, state_of(self._state).value, self._cause
+            )
+        elif isinstance(event, TrackingChanged) and self._router.effective_priority != priority:
+            log.info(
+                "(%s) Changing effective priority from %d to %d: %s",
+                self._instance.name,
+                priority,
+                self._router.effective_priority,
+                event.verdict.why or "what it tracks is well again",
+            )
+        elif isinstance(event, AddressLost) and orders:
+            log.warning(
+                "(%s) %s was removed by somebody else, putting it back", self._instance.name, event.address
+            )
 
     def _report_step(self, event: Event, before: election.State, priority: int) -> None:
         """Tell what `event` has changed; `before` and `priority` are how it was."""

@@ -769,8 +769,8 @@ async def test_transitions_are_logged_in_keepaliveds_words_with_their_cause(segm
     assert lines == [
         "(web) Entering BACKUP STATE: started",
         "(web) Entering MASTER STATE: no other router was heard",
+        "(web) sent 0 priority",  # first what others wait for, then the word about it
         "(web) Entering INITIALIZE STATE: stopped",
-        "(web) sent 0 priority",
     ]
 
 
