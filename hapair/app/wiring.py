@@ -3,6 +3,8 @@
 Health tells the data plane which servers are up and the routers whether what
 they track is well; routers open and close the data plane's gates.  None of them
 knows another.
+
+Longer than most files: it is one list, and what it leaves out would be missed nowhere else.
 """
 
 from __future__ import annotations

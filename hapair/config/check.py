@@ -4,6 +4,8 @@ Two separate products cannot find most of these: that a frontend listens on an
 address that nobody has, that a router can never yield, that a backend is never
 used.  Only tables that are right by themselves are looked at, so that one
 mistake is told once.
+
+Longer than most files: each check is short, and a new one is looked for here.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Most tables are read straight into the values of `config.model`, whose defaults
 count; those that inherit into the classes of `config.written`.
+
+Longer than most files: it is the list of all keys, in the order of the documentation.
 """
 
 from __future__ import annotations

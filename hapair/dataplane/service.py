@@ -2,6 +2,8 @@
 
 `prepare` may fail and touches nothing that runs; `commit` is synchronous and
 cannot fail; what is left over drains.
+
+Longer than most files: a reload touches all that it holds, and must be read as one.
 """
 
 from __future__ import annotations

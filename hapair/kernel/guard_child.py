@@ -29,6 +29,8 @@ hapair cannot.  The goodbye of a plan that has a V record (milliseconds and the 
 first, and the VIPs are taken away when another MASTER is heard, or after that time at the
 latest; before that the workers have reset what runs on them.  Whatever is in doubt (no worker
 is left, hapair wakes up, somebody else was heard already) means at once, as without workers.
+
+Longer than most files: it is read by path, and cannot import a second one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """What rules may know and change beside the request itself: one `About` for each connection that has rules.
 
 Hot where rules ask for more than the request; elsewhere none is made.
+
+Longer than most files: each thing is a few lines, and all of them share one copy of the head.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Pure: no sockets, no clock.  The data plane calls `place` for each request and
 `release` when it is over; a waiting session that gets its turn is put on
 `woken`, which the caller empties.  Semantics are HAProxy's: persistence beats
 weights, a full server queues only who must have it, one backup at a time.
+
+Longer than most files: placing and queueing decide over the same slots.
 """
 
 from __future__ import annotations

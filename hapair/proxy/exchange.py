@@ -1,6 +1,8 @@
 """One request and its response: what both sides know of it, and how it ends.
 
 Sans-I/O; `Session` says how it is driven.  `request_side` and `response_side` move it on.
+
+Longer than most files: what both sides know must be in one place.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ endpoint calls it with bytes, ends and timeouts; afterwards it reads
 Getting a server (place, queue, connect, retry, redispatch) and relaying a
 tunnel are the same for TCP and HTTP and live here.  Slots, here and in the classes
 below it: ten thousand idle clients are ten thousand of these.
+
+Longer than most files: connecting again and relaying are one machine with one deadline.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A negative occurrence counts from the last; without one a plain sample is the last,
 and an ACL tries them all.
+
+Longer than most files: it is the manual's section, fetch by fetch.
 """
 
 from __future__ import annotations
