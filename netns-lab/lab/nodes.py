@@ -46,6 +46,8 @@ class Node(Protocol):
     kind: Kind
     settings: Settings
     machine: Machine
+    environ: Mapping[str, str]
+    """What the programs of the next start find in their environment besides."""
 
     @property
     def speaks(self) -> bool:
@@ -82,6 +84,7 @@ class _Programs:
     def __init__(self, machine: Machine, settings: Settings, scratch: Path) -> None:
         self.machine = machine
         self.settings = settings
+        self.environ: Mapping[str, str] = {}
         self._scratch = scratch
         self._started: list[Process] = []
         self._turn = trio.Lock()
@@ -167,7 +170,7 @@ class HapairNode(_Programs):
         process = await self.machine.spawn(
             [sys.executable, "-m", "hapair", "run", path],
             name="hapair",
-            env={"PYTHONUNBUFFERED": "1"},
+            env={"PYTHONUNBUFFERED": "1", **self.environ},
             cwd=_ROOT,
         )
         self._started = [process]
@@ -193,7 +196,7 @@ class KeepalivedNode(_Programs):
         _, proxy = self._started or (None, None)
         if proxy is None or proxy.status is not None:
             proxy_cfg = self._write(f"{self.settings.name}.haproxy.cfg", haproxy_cfg(self.settings))
-            proxy = await self.machine.spawn(["haproxy", "-db", "-V", "-f", proxy_cfg])
+            proxy = await self.machine.spawn(["haproxy", "-db", "-V", "-f", proxy_cfg], env=self.environ)
             await proxy.wait_line("Available polling", within=15)
         conf = self._write(f"{self.settings.name}.keepalived.conf", keepalived_conf(self.settings))
         words: list[str | Path] = ["keepalived", "--dont-fork", "--log-console", "--vrrp", "-f", conf]
@@ -203,7 +206,7 @@ class KeepalivedNode(_Programs):
                 missing_ok=True
             )  # a killed keepalived leaves them, and PIDs come round quickly here
             words += [option, pid_file]
-        router = await self.machine.spawn(words)
+        router = await self.machine.spawn(words, env=self.environ)
         self._started = [router, proxy]
         await router.wait_line("Entering BACKUP STATE", within=15)
 

@@ -5,6 +5,7 @@ beside it; the rest is always the same: afterwards the preferred node is MASTER,
 served through.
 """
 
+from lab.disturbances.clock import CLOCK
 from lab.disturbances.kinds import Disturbance
 from lab.disturbances.places import PLACES
 from lab.disturbances.processes import PROCESSES
@@ -18,6 +19,7 @@ GROUPS: dict[str, tuple[Disturbance, ...]] = {
     "processes": PROCESSES,
     "shortages": SHORTAGES,
     "servers": SERVERS,
+    "clock": CLOCK,
 }
 ALL = tuple(one for group in GROUPS.values() for one in group)
 

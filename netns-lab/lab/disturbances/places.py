@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import trio
+from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.disturbances.kinds import A_WHILE, BRIEF, DOWN, MOMENT, NOTHING, Act, Disturbance
 from lab.topology import INTERFACE, netlink
@@ -17,7 +19,12 @@ def _vip(name: str, command: str, ifname: str = INTERFACE, prefix: int = 24) -> 
     async def act(pair: Pair) -> None:
         with netlink(pair.lab[name].net) as inside:
             index = inside.link_lookup(ifname=ifname)[0]
-            inside.addr(command, index=index, address=str(pair.vip), prefixlen=prefix)
+            try:
+                inside.addr(command, index=index, address=str(pair.vip), prefixlen=prefix)
+            except NetlinkError as error:
+                # In a sequence the VIP may have moved: then it is as we would have it.
+                if error.code not in (errno.EADDRNOTAVAIL, errno.EEXIST):
+                    raise
         await trio.sleep(0.3)
 
     return act
