@@ -7,12 +7,14 @@ lines of its own, and each is marked as such.
 from __future__ import annotations
 
 import logging
+import socket
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hapair.config.model import Log
 from hapair.dataplane.access_log import LogSink
+from hapair.dataplane.syslog_header import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,15 +54,19 @@ class SinkHandler(logging.Handler):
 
 
 @contextmanager
-def logging_to(logs: Sequence[Log], user: str | None = None) -> Iterator[LogSink]:
+def logging_to(
+    logs: Sequence[Log], user: str | None = None, tag: str = TAG, host: str | bool = False
+) -> Iterator[LogSink]:
     """Open the log targets and send everything under `hapair` there; without any, to standard error.
 
-    Files become the property of `user`, whom we shall become.
+    Files become the property of `user`, whom we shall become.  Headers call us `tag`, and this host `host`
+    (true: by its own name).
 
     Raises:
         StartError: the host of a log target is unknown, or its file cannot be opened.
     """
-    sink = LogSink(logs or (Log(target="stderr"),), user=user)
+    called = socket.gethostname() if host is True else host or None
+    sink = LogSink(logs or (Log(target="stderr"),), user=user, tag=tag, host=called)
     handler = SinkHandler(sink)
     logger = logging.getLogger("hapair")
     logger.addHandler(handler)

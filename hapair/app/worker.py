@@ -100,7 +100,7 @@ def serve(beginning: Beginning, seat: Seat) -> None:
     node = beginning.config.node
     logging.getLogger("hapair").handlers.clear()
     channel = Channel(seat.channel)
-    with logging_to(node.log, node.user) as sink:
+    with logging_to(node.log, node.user, node.log_tag, node.log_send_hostname) as sink:
         try:
             worker = Worker(beginning, seat, channel, sink)
             widen_table(reserve_descriptors(node.maxconn))

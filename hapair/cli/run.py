@@ -38,7 +38,9 @@ def run(path: Path) -> int:
     code = 0
     try:
         with (
-            logging_to(config.node.log, config.node.user) as sink,
+            logging_to(
+                config.node.log, config.node.user, config.node.log_tag, config.node.log_send_hostname
+            ) as sink,
             pidfile(config.node.pidfile),
             api_sockets(config.api) as api,
         ):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hapair.config.model import Mode
+from hapair.config.model import LogHeader, Mode
 
 if TYPE_CHECKING:
     from hapair.config.check import RuleMistake
     from hapair.config.locate import Path
-    from hapair.config.model import Frontend, Node
+    from hapair.config.model import Frontend, Log, Node
     from hapair.config.report import Report
 
 
@@ -29,11 +29,23 @@ def check(
         )
         if found is not None:
             report.error((*path, "unique_id_format"), found[1], offset=found[0])
+    written = (*path, "log_format_sd")
+    if frontend.log_format_sd is not None:
+        check_format(frontend.log_format_sd, http, written, report, rule_mistake)
+        if report.written(written) and node is not None and not any(_structured(log) for log in node.log):
+            report.warning(written, 'no log target has format = "rfc5424"')
+    for key in ("dontlog_normal", "logasap", "log_separate_errors"):
+        if getattr(frontend, key) and chosen is None and report.written((*path, key)):
+            report.warning((*path, key), "this has no effect without log_format")
     for key, value in (("capture", frontend.capture), ("unique_id_header", frontend.unique_id_header)):
         if value is not None and not http and report.written((*path, key)):
             report.warning((*path, key), 'this has no effect without mode = "http"')
     if frontend.unique_id_header is not None and frontend.unique_id_format is None:
         report.error((*path, "unique_id_header"), "this needs unique_id_format")
+
+
+def _structured(log: Log) -> bool:
+    return log.format is LogHeader.RFC5424
 
 
 def check_format(

@@ -45,6 +45,19 @@ class LogFormat(Enum):
     JSON = "json"
 
 
+class LogHeader(Enum):
+    """What stands before a line (HAProxy's `log ... format`)."""
+
+    LOCAL = "local"
+    RFC3164 = "rfc3164"
+    RFC5424 = "rfc5424"
+    PRIORITY = "priority"
+    SHORT = "short"
+    TIMED = "timed"
+    ISO = "iso"
+    RAW = "raw"
+
+
 class ChecksumForm(Enum):
     """How the VRRPv3 IPv4 checksum is made: RFC 5798's readers disagree.
 
@@ -115,8 +128,12 @@ class Log:
     facility: str = "local0"
     level: str = "info"
     """The least severe level that is sent there (syslog's names)."""
+    minlevel: str | None = None
+    """What is more severe is sent as this."""
+    format: LogHeader | None = None
+    """None: `local`, with a host name `rfc3164`; `raw` in files and on standard output."""
     len: int = 8192
-    """Bytes of a line at most."""
+    """Bytes of a line at most, with its header."""
     sample: str | None = None
     """`1-3,7:10`: of each ten lines the first three and the seventh; None: every line."""
 
@@ -125,6 +142,10 @@ class Log:
 class Node:
     name: str
     log: tuple[Log, ...] = ()
+    log_tag: str = "hapair"
+    """What log headers call us."""
+    log_send_hostname: str | bool = False
+    """What they call this host; true: by its own name."""
     maxconn: int = 2000
     """Client connections in the process; beyond it nothing is accepted, nothing is refused."""
     workers: int = 0
@@ -670,7 +691,16 @@ class Frontend:
     """Wait for the whole body, or 16 KiB of it, before a server is chosen."""
     http_body_min_rate: int = 500
     """Bytes each second that a request body must bring, after 20 s; 0 for any."""
+    log_format_sd: str | None = None
+    """Structured data of each line for log targets of RFC 5424."""
     dontlognull: bool = False
+    """Nothing is logged about clients that sent nothing."""
+    dontlog_normal: bool = False
+    """... nor about what went well: no error, no retry, no status from 500 on."""
+    logasap: bool = False
+    """A line is written when the response begins (a stream: when the server is connected), not at the end."""
+    log_separate_errors: bool = False
+    """What did not go well is logged as `err`, not as `info`."""
     rate_limit_sessions: int = 0
     """Connections accepted each second at most, 0 for any number; others wait in the backlog."""
     backlog: int = 4096

@@ -41,6 +41,7 @@ from hapair.config.model import (
     InitialState,
     Log,
     LogFormat,
+    LogHeader,
     Mode,
     Node,
     OnError,
@@ -251,7 +252,18 @@ def unique_id_format(value: object) -> str:
     return text
 
 
+def log_format_sd(value: object) -> str:
+    """Structured data with HAProxy's variables."""
+    text = string(value, "structured data such as '[example@32473 bytes=\"%B\"]'")
+    if _CONTROL.search(text):
+        raise FieldError("it has no control characters")
+    if not (text.startswith("[") and text.endswith("]")):
+        raise FieldError(f"{shown(text)} is not in brackets: RFC 5424 section 6.3")
+    return text
+
+
 _unique_id_format = switch(unique_id_format)
+_log_format_sd = switch(log_format_sd)
 _unique_id_header = switch(fields.http_token)
 _forwardfor = switch(
     table(
@@ -314,14 +326,24 @@ _log = table(
     target=addresses.log_target,
     facility=fields.facility,
     level=fields.level,
+    minlevel=fields.level,
+    format=fields.member(LogHeader),
     len=fields.integer(80, 8192),
     sample=sample,
 )
+
+_log_word = fields.matching(r"[!-~]+", "a word of a log header: printable, without blanks", 48)
+
+
+_log_host = switch(fields.matching(r"[!-~]+", "a host name, or true for this host's", 255), lambda: True)
+
 
 node = table(
     Node,
     name=fields.name,
     log=one_or_more(_log),
+    log_tag=_log_word,
+    log_send_hostname=_log_host,
     maxconn=fields.positive,
     workers=fields.workers,
     user=fields.account,
@@ -465,6 +487,7 @@ frontend = table(
     maxconn=fields.positive,
     timeout=_timeouts(ClientTimeouts),
     log_format=_log_format,
+    log_format_sd=_log_format_sd,
     capture=_capture,
     unique_id_format=_unique_id_format,
     unique_id_header=_unique_id_header,
@@ -475,6 +498,9 @@ frontend = table(
     http_buffer_request=fields.boolean,
     http_body_min_rate=fields.natural,
     dontlognull=fields.boolean,
+    dontlog_normal=fields.boolean,
+    logasap=fields.boolean,
+    log_separate_errors=fields.boolean,
     rate_limit_sessions=fields.natural,
     backlog=fields.positive,
     clitcpka=fields.boolean,
@@ -552,6 +578,7 @@ defaults = table(
     maxconn=fields.positive,
     timeout=_timeouts(AllTimeouts),
     log_format=_log_format,
+    log_format_sd=_log_format_sd,
     unique_id_format=_unique_id_format,
     unique_id_header=_unique_id_header,
     forwardfor=_forwardfor,
@@ -562,6 +589,9 @@ defaults = table(
     http_body_min_rate=fields.natural,
     http_reuse=fields.member(HttpReuse),
     dontlognull=fields.boolean,
+    dontlog_normal=fields.boolean,
+    logasap=fields.boolean,
+    log_separate_errors=fields.boolean,
     rate_limit_sessions=fields.natural,
     backlog=fields.positive,
     clitcpka=fields.boolean,

@@ -177,6 +177,7 @@ class FrontendTable:
     maxconn: int | None = None
     timeout: ClientTimeouts = ClientTimeouts()
     log_format: LogFormat | str | Off | None = None
+    log_format_sd: str | Off | None = None
     capture: Captures | None = None
     unique_id_format: str | Off | None = None
     unique_id_header: str | Off | None = None
@@ -187,6 +188,9 @@ class FrontendTable:
     http_buffer_request: bool | None = None
     http_body_min_rate: int | None = None
     dontlognull: bool | None = None
+    dontlog_normal: bool | None = None
+    logasap: bool | None = None
+    log_separate_errors: bool | None = None
     rate_limit_sessions: int | None = None
     backlog: int | None = None
     clitcpka: bool | None = None
@@ -264,6 +268,7 @@ class DefaultsTable:
     maxconn: int | None = None
     timeout: AllTimeouts = AllTimeouts()
     log_format: LogFormat | str | Off | None = None
+    log_format_sd: str | Off | None = None
     unique_id_format: str | Off | None = None
     unique_id_header: str | Off | None = None
     forwardfor: ForwardFor | Off | None = None
@@ -274,6 +279,9 @@ class DefaultsTable:
     http_body_min_rate: int | None = None
     http_reuse: HttpReuse | None = None
     dontlognull: bool | None = None
+    dontlog_normal: bool | None = None
+    logasap: bool | None = None
+    log_separate_errors: bool | None = None
     rate_limit_sessions: int | None = None
     backlog: int | None = None
     clitcpka: bool | None = None

@@ -5,7 +5,7 @@ kept until the next flush and sent in one go; what a target does not take now is
 tried again at the next flush, and beyond `max_waiting` lines are lost and counted.
 Traffic never notices.  Hot: `LogSink.write`.
 
-A syslog line begins as `syslog_header` says; in a file and on standard output stands the bare line.
+A line begins as `syslog_header` says; in a file and on standard output bare unless a format is asked for.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import socket
 import stat
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from hapair.config.model import LogHeader
 from hapair.dataplane.log_file import LogFile
+from hapair.dataplane.log_lines import Lines
 from hapair.dataplane.log_sample import Sample
-from hapair.dataplane.syslog_header import FACILITIES, LEVELS, headers
+from hapair.dataplane.syslog_header import FACILITIES, LEVELS, TAG, Header
 from hapair.dataplane.syslog_tcp import TcpSyslogTarget
 from hapair.errors import StartError
 
@@ -43,22 +45,6 @@ _WITHOUT_CONTROLS: Final = bytes(32 if b < 32 or b == 127 else b for b in range(
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
-class Target(Protocol):
-    """Where lines go; it never blocks, and keeps a bounded number of them."""
-
-    level: int
-    waiting: list[bytes]
-    dropped: int
-
-    @property
-    def unsent(self) -> bool:
-        """Is there anything to flush?"""
-
-    def take(self, severity: int, line: bytes, now: int) -> None: ...
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-
-
 class LogSink:
     """Every log target of the node."""
 
@@ -68,34 +54,47 @@ class LogSink:
         clock: Callable[[], float] = time.time,
         max_waiting: int = MAX_WAITING,
         user: str | None = None,
+        tag: str = TAG,
+        host: str | None = None,
     ) -> None:
         """Open the targets; a syslog socket that is not there yet is looked for again later.
 
-        A file becomes the property of `user`.
+        A file becomes the property of `user`.  Headers call us `tag` and our host `host`, if that is told.
 
         Raises:
             StartError: a host name is unknown, or a file cannot be opened.
         """
         self._clock = clock
         chosen = list(logs)
-        self._targets: list[Target] = [_open(log, clock, max_waiting, user) for log in chosen]
+        self._targets: list[Lines] = [
+            _open(
+                log,
+                Header(_form(log, host), FACILITIES.index(log.facility), tag, host, clock),
+                clock,
+                max_waiting,
+                user,
+            )
+            for log in chosen
+        ]
         self._samples = [Sample(log.sample) if log.sample is not None else None for log in chosen]
-        self._longest = [log.len for log in chosen]
         self._second = -1
         """The Unix time of the lines since the last flush; -1 before the first of them."""
 
-    def write(self, severity: int, line: bytes) -> None:
+    def write(self, severity: int, line: bytes, structured: bytes = b"") -> None:
         """Take one line of a syslog severity (0..7); it is sent by the next `flush`.
 
         Control characters become `#XX`, so that nobody can forge a line of his own.
+        `structured` is data for targets of RFC 5424.
         """
         if len(line) > MAX_LINE:
             line = line[:MAX_LINE]
         if line.translate(_WITHOUT_CONTROLS) != line:
             line = _CONTROL.sub(_escaped, line)
-        self.write_clean(severity, line)
+        if structured.translate(_WITHOUT_CONTROLS) != structured:
+            structured = _CONTROL.sub(_escaped, structured)
+        self.write_clean(severity, line, structured)
 
-    def write_clean(self, severity: int, line: bytes) -> None:
+    def write_clean(self, severity: int, line: bytes, structured: bytes = b"") -> None:
         """The same for a line of which its author knows that there are none in it."""
         if len(line) > MAX_LINE:
             line = line[:MAX_LINE]
@@ -108,8 +107,7 @@ class LogSink:
             if severity <= target.level:
                 sample = self._samples[place]
                 if sample is None or sample.picks():
-                    longest = self._longest[place]
-                    target.take(severity, line if len(line) <= longest else line[:longest], now)
+                    target.take(severity, line, now, structured)
 
     def flush(self) -> None:
         """Send what was written since the last time, as far as it is taken."""
@@ -132,46 +130,26 @@ class LogSink:
             target.close()
 
 
-class SyslogTarget:
+class SyslogTarget(Lines):
     """A syslog daemon behind UDP or a local datagram socket."""
 
     def __init__(
         self,
-        level: int,
-        facility: int,
+        log: Log,
+        header: Header,
         family: int,
         address: object,
         clock: Callable[[], float],
         max_waiting: int,
     ) -> None:
-        self.level = level
-        self._max_waiting = max_waiting
-        self.waiting: list[bytes] = []
-        self.dropped = 0
-        self._facility = facility
+        level, least, longest = _bounds(log)
+        super().__init__(level, least, header, longest, max_waiting)
         self._family = family
         self._address = address
         self._clock = clock
-        self._headers_of = -1
-        """The second whose headers are in `_headers`, by severity."""
-        self._headers: list[bytes] = []
         self._retry_at = 0.0
         self._socket: socket.socket | None = None
         self._connect()
-
-    @property
-    def unsent(self) -> bool:
-        return bool(self.waiting)
-
-    def take(self, severity: int, line: bytes, now: int) -> None:
-        """Format a line of this second and keep it."""
-        if len(self.waiting) >= self._max_waiting:
-            self.dropped += 1
-            return
-        if now != self._headers_of:
-            self._headers_of = now
-            self._headers = headers(self._facility, now)
-        self.waiting.append(self._headers[severity] + line)
 
     def flush(self) -> None:
         """One datagram for each line; on the way the daemon may turn out to be full, gone or back."""
@@ -228,16 +206,19 @@ class SyslogTarget:
         self._disconnect()
 
 
-class StreamTarget:
+class StreamTarget(Lines):
     """Standard output or error, or a file."""
 
     def __init__(
-        self, level: int, write: Callable[[bytes], int], close: Callable[[], None], max_waiting: int
+        self,
+        log: Log,
+        header: Header,
+        write: Callable[[bytes], int],
+        close: Callable[[], None],
+        max_waiting: int,
     ) -> None:
-        self.level = level
-        self._max_waiting = max_waiting
-        self.waiting: list[bytes] = []
-        self.dropped = 0
+        level, least, longest = _bounds(log)
+        super().__init__(level, least, header, longest, max_waiting)
         self._begun = b""
         """What is left of a line whose beginning was taken."""
         self._write = write
@@ -249,15 +230,12 @@ class StreamTarget:
 
     @property
     def unsent(self) -> bool:
+        """Or half of a line?"""
         return bool(self.waiting or self._begun)
 
-    def take(self, severity: int, line: bytes, now: int) -> None:
-        """Keep a line."""
-        del severity, now
-        if len(self.waiting) >= self._max_waiting:
-            self.dropped += 1
-            return
-        self.waiting.append(line + b"\n")
+    def framed(self, line: bytes) -> bytes:
+        """A line has an end."""
+        return line + b"\n"
 
     def flush(self) -> None:
         """Everything in one write, as far as it is taken."""
@@ -329,22 +307,36 @@ def _polled(fd: int) -> Callable[[bytes], int]:
     return write
 
 
-def _open(log: Log, clock: Callable[[], float], max_waiting: int, user: str | None) -> Target:
-    level = LEVELS.index(log.level)
+def _form(log: Log, host: str | None) -> LogHeader:
+    """What is asked for; else as HAProxy, but bare where no syslog daemon reads."""
+    if log.format is not None:
+        return log.format
+    if log.target in ("stdout", "stderr") or log.target.startswith("file:"):
+        return LogHeader.RAW
+    return LogHeader.LOCAL if host is None else LogHeader.RFC3164
+
+
+def _bounds(log: Log) -> tuple[int, int, int]:
+    """The severities from the least severe to the most, and the longest line."""
+    least = LEVELS.index(log.minlevel) if log.minlevel is not None else 0
+    return LEVELS.index(log.level), least, log.len
+
+
+def _open(log: Log, header: Header, clock: Callable[[], float], max_waiting: int, user: str | None) -> Lines:
     if log.target in ("stdout", "stderr"):
         write, close = _stream(1 if log.target == "stdout" else 2)
-        return StreamTarget(level, write, close, max_waiting)
+        return StreamTarget(log, header, write, close, max_waiting)
     if log.target.startswith("file:"):
         file = LogFile(log.target.removeprefix("file:"), user, clock)
-        return StreamTarget(level, file.write, file.close, max_waiting)
-    facility = FACILITIES.index(log.facility)
+        return StreamTarget(log, header, file.write, file.close, max_waiting)
     if log.target.startswith("/"):
-        return SyslogTarget(level, facility, socket.AF_UNIX, log.target, clock, max_waiting)
+        return SyslogTarget(log, header, socket.AF_UNIX, log.target, clock, max_waiting)
     if log.target.startswith("tcp@"):
         family, address = _found(log.target.removeprefix("tcp@"), socket.SOCK_STREAM)
-        return TcpSyslogTarget(level, facility, family, address, clock, max_waiting)
+        level, least, longest = _bounds(log)
+        return TcpSyslogTarget(level, least, header, longest, max_waiting, family, address, clock)
     family, address = _found(log.target, socket.SOCK_DGRAM)
-    return SyslogTarget(level, facility, family, address, clock, max_waiting)
+    return SyslogTarget(log, header, family, address, clock, max_waiting)
 
 
 def _found(target: str, kind: socket.SocketKind) -> tuple[int, object]:

@@ -288,13 +288,13 @@ class Listener:
         """No header, or not a valid one: logged as HAProxy does, and counted."""
         frontend = arrival.frontend
         frontend.refused(why.partition(":")[0])
-        if frontend.log_format is None or (frontend.config.dontlognull and not heard):
+        if frontend.log_format is None or (frontend.dontlognull and not heard):
             return
         stamp = frontend.dates.stamp(arrival.accepted_at).decode()
         line = (
             f"{arrival.source.host}:{arrival.source.port} [{stamp}] {frontend.name}/{self.bind.text}: {why}"
         )
-        frontend.log(_INFO, line.encode("latin-1", "replace"))
+        frontend.log(_INFO, line.encode("latin-1", "replace"), b"")
 
     def left(self, arrival: Arrival) -> None:
         """It was closed."""

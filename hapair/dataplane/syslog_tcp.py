@@ -16,10 +16,12 @@ import socket
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from hapair.dataplane.syslog_header import headers
+from hapair.dataplane.log_lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from hapair.dataplane.syslog_header import Header
 
 RECONNECT: Final = 1.0
 """Seconds between attempts to connect."""
@@ -29,49 +31,33 @@ _AT_ONCE: Final = 64
 """Lines in one send: one that is refused has cost no more than joining these."""
 
 
-class TcpSyslogTarget:
+class TcpSyslogTarget(Lines):
     """A connection that is made and made again by `flush`."""
 
     def __init__(
         self,
         level: int,
-        facility: int,
+        least: int,
+        header: Header,
+        longest: int,
+        max_waiting: int,
         family: int,
         address: object,
         clock: Callable[[], float],
-        max_waiting: int,
     ) -> None:
-        self.level = level
-        self._max_waiting = max_waiting
-        self.waiting: list[bytes] = []
-        """Frames; of the first, `_taken` bytes are on their way."""
-        self.dropped = 0
+        super().__init__(level, least, header, longest, max_waiting)
         self._taken = 0
-        self._facility = facility
+        """Bytes of the first frame that are on their way."""
         self._family = family
         self._address = address
         self._clock = clock
-        self._headers_of = -1
-        """The second whose headers are in `_headers`, by severity."""
-        self._headers: list[bytes] = []
         self._retry_at = 0.0
         self._socket: socket.socket | None = None
         self._connect()
 
-    @property
-    def unsent(self) -> bool:
-        return bool(self.waiting)
-
-    def take(self, severity: int, line: bytes, now: int) -> None:
-        """Frame a line of this second and keep it."""
-        if len(self.waiting) >= self._max_waiting:
-            self.dropped += 1
-            return
-        if now != self._headers_of:
-            self._headers_of = now
-            self._headers = headers(self._facility, now)
-        header = self._headers[severity]
-        self.waiting.append(b"%d %s%s" % (len(header) + len(line), header, line))
+    def framed(self, line: bytes) -> bytes:
+        """Its length stands before it."""
+        return b"%d %b" % (len(line), line)
 
     def flush(self) -> None:
         """Send as much as is taken now; without a connection begin one, at most once a second."""

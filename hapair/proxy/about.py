@@ -349,12 +349,11 @@ class About:
     def line(self, template: Template, flags: str, now: float) -> bytes:
         """The log line of what ends now."""
         session = self._session
-        self._ending = Record(session, self, flags, now)
+        self._ending = Record(session, self, flags, now, over=not session.frontend.logasap)
         try:
             return template(self._facts)
         finally:
             self._ending = None
-            session.frontend.lines += 1
 
     # -- the house ----------------------------------------------------------------------
 

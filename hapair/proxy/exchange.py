@@ -15,7 +15,7 @@ from hapair.http1.framing import UNTIL_CLOSE
 from hapair.http1.head import Request
 from hapair.http1.printable import request_line
 from hapair.proxy.backend import NO_REUSE
-from hapair.proxy.session import AGAIN, CLOSE, DROP, LINGER, NONE, PARK, RELEASE, RESET, Session
+from hapair.proxy.session import AGAIN, CLOSE, DROP, ERR, INFO, LINGER, NONE, PARK, RELEASE, RESET, Session
 
 if TYPE_CHECKING:
     from hapair.http1.body import ChunkedBody
@@ -29,7 +29,6 @@ HEAD: Final = 1
 BODY: Final = 2
 COMPLETE: Final = 3
 
-_INFO: Final = 6
 _LINGER_TIME: Final = 2.0
 """Seconds that a client which still sends has to read our last answer."""
 BODY_GRACE: Final = 20.0
@@ -97,7 +96,7 @@ class Exchange(Session):
         """Where to go on in them."""
         self._tarpitted: Answer | None = None
         self._unlogged = False
-        """A monitor's request, which comes each second."""
+        """A monitor's request, which comes each second; or it has its line already."""
         self._body_due = inf
         """When the next of a slow body must have come."""
         self._body_left = 0
@@ -378,21 +377,31 @@ class Exchange(Session):
         frontend.bytes_out += self.sent
         if self.tracks is not None:
             self.tracks.request_over(self._status, self.received, self.sent, int(now * 1000))
+        if not self._unlogged:
+            self._write_line(flags, now)
+
+    def _write_line(self, flags: str, now: float) -> None:
+        frontend = self.frontend
         level = self.about.log_level if self.about is not None else None
         if (
             frontend.log_format is None
-            or self._unlogged
             or level == -1
             or (frontend.dontlognull and not self.requests and not self.received)
         ):
             return
+        if frontend.judges_ends and self._went_wrong(flags, self._status):
+            if level is None and frontend.separates_errors:
+                level = ERR
+        elif frontend.dontlog_normal:
+            return
+        if level is None:
+            level = INFO
         if frontend.line is not None and self.about is not None:
-            made = self.about.line(frontend.line, flags, now)
-            frontend.log(_INFO if level is None else level, made)
+            self._templated(level, flags, now)
             return
         begun = self._begun_at if self._begun_at != inf else self.accepted_at
         line = self._tcplog(begun, flags, now) if frontend.tcplog else self._httplog(begun, flags, now)
-        frontend.log_clean(_INFO if level is None else level, line)
+        frontend.log_clean(level, line, b"")
 
     def _httplog(self, begun: float, flags: str, now: float) -> bytes:
         """One format of bytes: for a line of twenty fields it takes a third of an f-string's time."""

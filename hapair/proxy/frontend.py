@@ -71,7 +71,8 @@ class Process:
         return self.current + self.tally.elsewhere(self.entry) >= self.maxconn
 
 
-Log = Callable[[int, bytes], None]
+Log = Callable[[int, bytes, bytes], None]
+"""Severity, line, and structured data for RFC 5424."""
 Responder = Callable[[Request], bytes | None]
 
 
@@ -92,6 +93,7 @@ class Frontend:
         "current",
         "dates",
         "default_backend",
+        "dontlog_normal",
         "dontlognull",
         "entry",
         "highest",
@@ -99,6 +101,7 @@ class Frontend:
         "httpclose",
         "id_header",
         "inspect_delay",
+        "judges_ends",
         "keep_alive_timeout",
         "label",
         "line",
@@ -106,6 +109,7 @@ class Frontend:
         "log",
         "log_clean",
         "log_format",
+        "logasap",
         "marks_for",
         "monitor_uri",
         "name",
@@ -119,8 +123,10 @@ class Frontend:
         "responses",
         "routes",
         "rules",
+        "separates_errors",
         "server_close",
         "stopping",
+        "structured",
         "tarpit",
         "tcplog",
         "tells_outgoing",
@@ -148,7 +154,7 @@ class Frontend:
         self.process = process
         self.dates = dates
         self.log = log
-        """Takes (severity, line); buffers, never blocks."""
+        """Buffers, never blocks."""
         self.log_clean = log_clean or log
         """The same for a line that is known to have no control character."""
         self.responder = responder
@@ -166,10 +172,17 @@ class Frontend:
         self.log_format: LogFormat | str | None = config.log_format
         self.tcplog = config.log_format is LogFormat.TCPLOG
         self.dontlognull = config.dontlognull
+        self.dontlog_normal = config.dontlog_normal
+        self.separates_errors = config.log_separate_errors
+        self.judges_ends = config.dontlog_normal or config.log_separate_errors
+        """Logging depends on whether it went well."""
+        self.logasap = config.logasap and config.log_format is not None
         self.default_backend = config.default_backend
         self.rules = FrontendRules(config, tables, references)
         self.line = self.rules.line
         """Makes the log lines; None where the session writes httplog or tcplog itself, which is faster."""
+        self.structured = self.rules.structured
+        """Makes their structured data."""
         self.lines = 0
         """Lines that were made so."""
         self.id_header = config.unique_id_header.encode() if config.unique_id_header is not None else b""

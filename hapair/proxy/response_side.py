@@ -114,6 +114,8 @@ class ResponseSide(RequestSide):
         self.keep = False
         head = b"\r\n".join([*response.lines, b"", data])
         self.to_client += head
+        if self.frontend.logasap:
+            self._log_early(len(head), now)
         self.sent += len(head)
         early, self.rest = self.rest, b""
         self._open_tunnel(now)
@@ -172,6 +174,8 @@ class ResponseSide(RequestSide):
         elif request.version == 10:
             response.add(b"Connection: keep-alive")
         out = response.joined()
+        if frontend.logasap:
+            self._log_early(len(out) + len(rest), now)
         self.stage = RECEIVING
         if length >= 0:
             left = length - len(rest)
@@ -196,6 +200,15 @@ class ResponseSide(RequestSide):
         self._expect_response(now)
         if rest:
             self._relay_body(rest, now)
+
+    def _log_early(self, coming: int, now: float) -> None:
+        """Write the line while `coming` bytes of the response are on their way (option logasap)."""
+        before = self.sent
+        self.sent += coming
+        if not self._unlogged:
+            self._write_line("--", now)
+        self._unlogged = True
+        self.sent = before
 
     def _mark(self, response: Response, now: float) -> None:
         """What every response that goes out gets: the persistence cookie, and what the last rules say."""

@@ -81,6 +81,11 @@ class FrontendRules:
         """How many slots there are for what is captured of requests and of responses."""
         logging = Setting(setting.files, END, captures=setting.captures)
         self.line = _line(config, logging)
+        self.structured = (
+            compile_log_format(config.log_format_sd, logging, http=config.mode is Mode.HTTP)
+            if config.log_format_sd is not None and self.line is not None
+            else None
+        )
         identity = config.unique_id_format
         self.unique_id = (
             compile_unique_id(identity, setting, http=config.mode is Mode.HTTP)
@@ -95,9 +100,12 @@ class FrontendRules:
 def _line(config: model.Frontend, setting: Setting) -> Template | None:
     """What makes the log lines, unless the session is quicker at it."""
     chosen = config.log_format
-    if chosen is None or chosen is LogFormat.TCPLOG:
+    if chosen is None:
         return None
-    if chosen is LogFormat.HTTPLOG and not any(setting.captures):
+    quick = not config.logasap and config.log_format_sd is None
+    if chosen is LogFormat.TCPLOG and quick:
+        return None
+    if chosen is LogFormat.HTTPLOG and quick and not any(setting.captures):
         capture = config.capture
         if capture is None or capture.cookie is None:
             return None
@@ -178,7 +186,7 @@ def table_mistakes(config: model.NodeConfig) -> Iterator[tuple[tuple[str | int, 
         for key in ("force_persist", "ignore_persist"):
             for i, text in enumerate(getattr(place, key, ())):
                 checks.append(((*here, key, i), partial(compile_condition, text, names, setting)))
-        for key in ("log_format", "unique_id_format"):
+        for key in ("log_format", "log_format_sd", "unique_id_format"):
             written = getattr(place, key, None)
             if isinstance(written, str):
                 logging = Setting(setting.files, END)

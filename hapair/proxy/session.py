@@ -80,6 +80,10 @@ EXHAUSTED_DELAY: Final = 0.05
 """Seconds before a connection is tried for which there was no descriptor."""
 
 
+ERR: Final = 3
+INFO: Final = 6
+"""Severities of a line about a session."""
+
 _NOTES: Final = 8
 """Stick rules that store for one request, as in HAProxy."""
 
@@ -496,6 +500,24 @@ class Session:
             self.server_queue,
             self.backend_queue,
         )
+
+    def _went_wrong(self, flags: str, status: int) -> bool:
+        """Was there an error, a retry or a failing server?  What a proxy answers itself (L) is none."""
+        return (
+            flags[0] not in "-L"
+            or self.redispatched
+            or status >= 500
+            or (flags[0] == "-" and self.attempts > 0)
+        )
+
+    def _templated(self, level: int, flags: str, now: float) -> None:
+        """Log by the frontend's format."""
+        frontend = self.frontend
+        assert frontend.line is not None
+        line = self.about.line(frontend.line, flags, now)
+        data = b"" if frontend.structured is None else self.about.line(frontend.structured, flags, now)
+        frontend.lines += 1
+        frontend.log(level, line, data)
 
     # -- a tunnel -----------------------------------------------------------------------
 

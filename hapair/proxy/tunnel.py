@@ -11,6 +11,8 @@ from hapair.proxy.about import About
 from hapair.proxy.session import (
     CLOSE,
     CONNECTING,
+    ERR,
+    INFO,
     QUEUED,
     RESET,
     RETRYING,
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from hapair.rules.client_hello import Hello
     from hapair.rules.verdicts import Rule, Verdict
 
-_INFO: Final = 6
 _FLUSH_TIME: Final = 30.0
 """Seconds at most that a slow client has to take the rest of a stream that is over."""
 
@@ -38,6 +39,7 @@ class TcpSession(Session):
     __slots__ = (
         "_inspects",
         "_judges",
+        "_logged",
         "hello",
         "server_said",
     )
@@ -50,6 +52,8 @@ class TcpSession(Session):
         """How the server began, while rules are asked about that."""
         self._judges = False
         """They have yet to be asked."""
+        self._logged = False
+        """It has its line already (option logasap)."""
         self._inspects = False
         """What comes is only looked at, until the backend can be chosen by it."""
 
@@ -128,6 +132,9 @@ class TcpSession(Session):
         if self.server is not None and self.server.send_proxy is not None:
             self.to_server = self._greeting(self.server) + self.to_server
         self._open_tunnel(now)
+        if self.frontend.logasap and not self._logged:
+            self._logged = True
+            self._log("--", now)
 
     def client_data(self, data: bytes, now: float) -> None:
         """On to the server, or into its buffer until it is connected."""
@@ -267,12 +274,20 @@ class TcpSession(Session):
             self.to_client = b""
         self.orders |= CLOSE
         self.deadline = now + _FLUSH_TIME
+        if not self._logged:
+            self._log(flags, now)
+
+    def _log(self, flags: str, now: float) -> None:
         frontend = self.frontend
-        if frontend.log_format is None or (
-            frontend.config.dontlognull and not self.received and not self.sent
-        ):
+        if frontend.log_format is None or (frontend.dontlognull and not self.received):
+            return
+        level = INFO
+        if frontend.judges_ends and self._went_wrong(flags, 0):
+            if frontend.separates_errors:
+                level = ERR
+        elif frontend.dontlog_normal:
             return
         if frontend.line is not None and self.about is not None:
-            frontend.log(_INFO, self.about.line(frontend.line, flags, now))
-            return
-        frontend.log_clean(_INFO, self._tcplog(self.accepted_at, flags, now))
+            self._templated(level, flags, now)
+        else:
+            frontend.log_clean(level, self._tcplog(self.accepted_at, flags, now), b"")

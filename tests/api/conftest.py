@@ -14,7 +14,7 @@ from hapair.health.service import Verdict
 
 
 class Silent:
-    def write(self, severity, line):
+    def write(self, severity, line, data=b""):
         pass
 
     write_clean = write

@@ -63,6 +63,9 @@ FRONTEND = {
     "log_format": st.sampled_from(["httplog", "tcplog", "clf", "json", "%ci:%cp %{+Q}[src]", False]),
     "unique_id_format": st.sampled_from(["%{+X}o%ci:%rt", "%ID-${x}".replace("${", "$${"), False]),
     "dontlognull": BOOLS,
+    "dontlog_normal": BOOLS,
+    "logasap": BOOLS,
+    "log_separate_errors": BOOLS,
     "rate_limit_sessions": NUMBERS,
     "backlog": NUMBERS,
     "clitcpka": BOOLS,
@@ -249,13 +252,19 @@ FILES = st.fixed_dictionaries(
             optional={
                 "maxconn": NUMBERS,
                 "workers": st.integers(0, 64),
+                "log_tag": TOKENS.map(lambda text: text.replace("$", "")).filter(bool),
+                "log_send_hostname": BOOLS | st.just("lb-a"),
                 "hard_stop_after": DURATIONS,
                 "guard_timeout": DURATIONS,
                 "pidfile": st.sampled_from(["/run/$x", "/run/$${x}"]),
                 "log": st.lists(
                     st.fixed_dictionaries(
                         {"target": st.sampled_from(["[::1]:514", "tcp@[::1]:601"])},
-                        optional={"level": st.just("err")},
+                        optional={
+                            "level": st.just("err"),
+                            "minlevel": st.just("crit"),
+                            "format": st.sampled_from(["local", "rfc5424", "short"]),
+                        },
                     ),
                     max_size=2,
                 ),

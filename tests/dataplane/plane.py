@@ -29,7 +29,7 @@ class Lines:
         self.lines: list[str] = []
         self.more = trio.Event()
 
-    def write(self, severity: int, line: bytes) -> None:
+    def write(self, severity: int, line: bytes, data: bytes = b"") -> None:
         del severity
         self.lines.append(line.decode().partition("] ")[2])
         self.more.set()

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hapair.config.model import Log
+from hapair.config.model import Log, LogHeader
 from hapair.dataplane import access_log
 from hapair.dataplane.access_log import FACILITIES, LEVELS, LogSink
 from hapair.errors import StartError
@@ -150,11 +150,11 @@ def test_no_control_character_gets_through_and_printable_text_unchanged(line):
         level = 7
         waiting = ()
 
-        def take(self, _severity, line, _now):
+        def take(self, _severity, line, _now, _data):
             written.append(line)
 
     sink = LogSink([])
-    sink._targets, sink._samples, sink._longest = [Kept()], [None], [8192]
+    sink._targets, sink._samples = [Kept()], [None]
     sink.write(INFO, line)
     (got,) = written
     assert not any(byte < 32 or byte == 127 for byte in got)
@@ -165,7 +165,9 @@ def test_a_line_too_long_is_cut(daemon):
     with opened(Log(str(daemon.path))) as sink:
         sink.write(INFO, b"x" * 100_000)
         sink.flush()
-    assert daemon.texts() == [b"x" * access_log.MAX_LINE]
+    (line,) = daemon.received()
+    assert len(line) == access_log.MAX_LINE
+    assert set(HEADER.fullmatch(line)[2]) == set(b"x")
 
 
 def test_a_full_socket_loses_nothing_until_the_buffer_is_full_too(daemon):
@@ -399,3 +401,47 @@ def test_nothing_stays_open(tmp_path):
     os.close(reader)
     os.close(writer)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+# -- formats -----------------------------------------------------------------------------------------
+
+
+def test_standard_output_and_files_have_headers_only_on_demand(tmp_path):
+    bare, short = tmp_path / "bare", tmp_path / "short"
+    with opened(Log(f"file:{bare}"), Log(f"file:{short}", format=LogHeader.SHORT)) as sink:
+        sink.write(INFO, b"hello")
+    assert bare.read_bytes() == b"hello\n"
+    assert short.read_bytes() == b"<6>hello\n"
+
+
+def test_what_is_more_severe_than_minlevel_is_sent_as_that(daemon):
+    with opened(Log(str(daemon.path), "local0", minlevel="notice", format=LogHeader.SHORT)) as sink:
+        for severity in (0, 5, 6):
+            sink.write(severity, b"x")
+        sink.flush()
+    assert daemon.received() == [b"<5>x", b"<5>x", b"<6>x"]
+
+
+def test_len_counts_the_header_too(daemon):
+    with opened(Log(str(daemon.path), len=80)) as sink:
+        sink.write(INFO, b"x" * 100)
+        sink.flush()
+    (line,) = daemon.received()
+    assert len(line) == 80
+    assert HEADER.fullmatch(line)
+
+
+def test_structured_data_can_forge_no_line(daemon):
+    with opened(Log(str(daemon.path), format=LogHeader.RFC5424)) as sink:
+        sink.write(INFO, b"x", b'[a@1 b="\n"]')
+        sink.flush()
+    (line,) = daemon.received()
+    assert line.endswith(b' - [a@1 b="#0A"] x')
+
+
+def test_a_host_name_makes_rfc_3164_of_what_has_no_format(daemon):
+    with opened(Log(str(daemon.path)), host="lb-a", tag="web") as sink:
+        sink.write(INFO, b"x")
+        sink.flush()
+    (line,) = daemon.received()
+    assert f" lb-a web[{os.getpid()}]: x".encode() in line

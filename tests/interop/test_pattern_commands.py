@@ -60,7 +60,7 @@ add acl {0}/nets.lst 192.0.2.1 | get acl {0}/nets.lst 192.0.2.1
 
 
 class Silent:
-    def write(self, severity, line):
+    def write(self, severity, line, data=b""):
         pass
 
     write_clean = write

@@ -29,7 +29,7 @@ class Example:
             one.name: Backend(one, {server.name: None for server in one.servers}, [], tables=tables)
             for one in config.backends.values()
         }
-        log = lambda _level, _line: None  # noqa: E731
+        log = lambda _level, _line, _data: None  # noqa: E731
         self.frontend = Frontend(
             config.frontends["main"], self.backends, Process(100), Dates(0.0), log, None, tables
         )

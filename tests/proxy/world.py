@@ -202,7 +202,7 @@ class World:
             {"be": self.backend},
             self.process,
             Dates(0.0),
-            lambda _, line: self.log.append(line.decode()),
+            lambda _level, line, _data: self.log.append(line.decode()),
             responder,
             directory,
         )
