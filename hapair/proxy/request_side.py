@@ -361,7 +361,7 @@ class RequestSide(Exchange):
             self._end_tunnel_when_over(now)
         elif self.reading == IDLE:
             if not self.rest:
-                self._close(now)
+                self._left_idle(now)
         elif self.reading == HEAD:
             self._partial_request(now)
         elif self.reading == BODY:
@@ -377,6 +377,13 @@ class RequestSide(Exchange):
             ):
                 self._abandon({QUEUED: "CQ", CONNECTING: "CC", RETRYING: "CC"}.get(self.stage, "CH"), 0, now)
 
+    def _left_idle(self, now: float) -> None:
+        """It has what it wanted; or it never wanted anything, which is an error as in HAProxy."""
+        if self.requests:
+            self._close(now)
+        else:
+            self._refuse(400, "CR", now, "the client closed without a request")
+
     def _partial_request(self, now: float) -> None:
         self._refuse(400, "CR", now, "the client closed before its request was complete")
 
@@ -387,7 +394,8 @@ class RequestSide(Exchange):
             return
         self.client_ended = True
         if self.reading == IDLE:
-            self._close(now)
+            self._left_idle(now)
+            self.to_client = b""
             return
         self.to_client = b""
         if self.reading == HEAD:

@@ -30,7 +30,7 @@ class Lines:
         self.more = trio.Event()
 
     def write(self, severity: int, line: bytes, data: bytes = b"") -> None:
-        del severity
+        del severity, data
         self.lines.append(line.decode().partition("] ")[2])
         self.more.set()
 

@@ -1,4 +1,4 @@
-"""What stands before a log line, in each of HAProxy's formats (the real one is asked in tests/interop/test_log_options.py)."""
+"""What stands before a log line; tests/interop/test_log_options.py asks the real HAProxy."""
 
 from __future__ import annotations
 

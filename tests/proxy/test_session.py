@@ -321,7 +321,7 @@ def test_an_exception_in_the_log_costs_the_backend_one_session_only() -> None:
     """The data plane ends such a client with `client_gone`; the backend has been left by then."""
     world = World(servers=servers(1))
 
-    def fail(_level: int, _line: bytes) -> None:
+    def fail(_level: int, _line: bytes, _data: bytes) -> None:
         raise ValueError("a bug")
 
     client = world.client(get())

@@ -321,11 +321,43 @@ def test_client_closes_with_a_partial_request() -> None:
     world.over()
 
 
-def test_client_closes_with_nothing() -> None:
+@pytest.mark.parametrize("sent", [b"", b"\r\n"])
+def test_client_closes_with_nothing(sent: bytes) -> None:
+    world = World()
+    client = world.client(sent)
+    client.ends()
+    assert statuses(client.got) == [400]
+    assert world.lines() == ['fe fe/<NOSRV> -1/-1/-1/-1/0 400 207 - - CR-- 1/1/0/0/0 0/0 "<BADREQ>"']
+    assert client.over
+    world.over()
+
+
+def test_client_that_sent_nothing_and_is_gone_is_logged_all_the_same() -> None:
     world = World()
     client = world.client()
+    client.gone()
+    assert client.got == b""
+    assert " 400 207 - - CR-- " in world.lines()[0]
+    world.over()
+
+
+def test_client_that_had_its_answer_may_leave() -> None:
+    world = World()
+    client = world.client(get())
+    client.server.says(answer())
+    client.reads()
+    world.lines()
     client.ends()
-    assert (client.over, client.got) == (True, b"")
+    assert (client.over, client.got, world.lines()) == (True, b"", [])
+    world.over()
+
+
+def test_dontlognull_keeps_silent_about_who_closes_with_nothing() -> None:
+    world = World(frontend={"dontlognull": True})
+    world.client().ends()
+    assert world.lines() == []
+    world.client(b"\r\n").ends()
+    assert " 400 " in world.lines()[0]
     world.over()
 
 
