@@ -168,6 +168,7 @@ class Commands:
             return "'show errors' expects a frontend or a backend, and 'request' or 'response'.\n"
         if words and words[0] not in self._plane.frontends and words[0] not in self._plane.backends:
             return f"No such proxy: {words[0]}.\n"
+        self._plane.refresh()
         return self._plane.process.faults.show(words[0] if words else "", kind)
 
     def _status(self) -> str:

@@ -189,7 +189,9 @@ class Worker:
 
     def _report(self, ticket: int, problem: str = "") -> None:
         refusals = {name: f.refusals for name, f in self.plane.frontends.items() if f.refusals}
-        self._channel.send(Report(ticket, problem, refusals).encoded())
+        faults = self.plane.process.faults
+        report = Report(ticket, problem, refusals, faults.total, tuple(faults.news()), faults.responses)
+        self._channel.send(report.encoded())
 
     def _suspect(self, backend: str, server: str, what: str) -> None:
         self._channel.send(Report(0, suspects=((backend, server, what),)).encoded())

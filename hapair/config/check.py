@@ -397,6 +397,11 @@ def _frontend(frontend: Frontend, path: Path, node: Node | None, report: Report)
         where = (*path, "tcp_request_inspect_delay")
         if report.written(where):
             report.warning(where, 'this has no effect without mode = "tcp": a request is always waited for')
+    limits = frontend.http_limits
+    if limits.request_line is not None and limits.request_line > limits.head:
+        where = (*path, "http_limits", "request_line")
+        if report.written(where):
+            report.warning(where, f"never reached: the whole head may have {limits.head} bytes")
     if frontend.mode is Mode.TCP:
         if frontend.stats is not None:
             report.error((*path, "stats"), 'the statistics page needs mode = "http"')
@@ -406,6 +411,7 @@ def _frontend(frontend: Frontend, path: Path, node: Node | None, report: Report)
             ("http_server_close", frontend.http_server_close),
             ("httpclose", frontend.httpclose),
             ("http_buffer_request", frontend.http_buffer_request),
+            ("http_limits", frontend.http_limits),
         ):
             if value and report.written((*path, key)):
                 report.warning((*path, key), 'this has no effect without mode = "http"')

@@ -506,6 +506,18 @@ class SyncGroup:
 
 
 @attrs.frozen
+class HttpLimits:
+    """How large a request's head may be; beyond it is 414 for its first line and 431 for the rest."""
+
+    request_line: int | None = None
+    """Bytes; None: as the head."""
+    head: int = 15360
+    """Bytes, its first line among them; as HAProxy's tune.bufsize less tune.maxrewrite."""
+    headers: int = 100
+    """Header lines; HAProxy's tune.http.maxhdr less one."""
+
+
+@attrs.frozen
 class Timeouts:
     """Seconds; `inf` where unset."""
 
@@ -689,6 +701,7 @@ class Frontend:
     """Close both connections after each response."""
     http_buffer_request: bool = False
     """Wait for the whole body, or 16 KiB of it, before a server is chosen."""
+    http_limits: HttpLimits = HttpLimits()
     http_body_min_rate: int = 500
     """Bytes each second that a request body must bring, after 20 s; 0 for any."""
     log_format_sd: str | None = None

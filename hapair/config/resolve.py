@@ -61,6 +61,7 @@ def frontend(name: str, written: FrontendTable, defaults: DefaultsTable, maxconn
         httpclose=bool(table.httpclose),
         http_buffer_request=bool(table.http_buffer_request),
         http_body_min_rate=500 if table.http_body_min_rate is None else table.http_body_min_rate,
+        http_limits=table.http_limits or standard.http_limits,
         log_format_sd=table.log_format_sd or None,
         dontlognull=bool(table.dontlognull),
         dontlog_normal=bool(table.dontlog_normal),

@@ -37,6 +37,7 @@ from hapair.config.model import (
     Forwarded,
     ForwardFor,
     HttpCheck,
+    HttpLimits,
     HttpReuse,
     InitialState,
     Log,
@@ -303,6 +304,12 @@ def _bind(value: object) -> Bind:
 _httpchk = switch(httpchk, HttpCheck)
 _cookie = switch(cookie)
 _mode = fields.member(Mode)
+_http_limits = table(
+    HttpLimits,
+    request_line=fields.integer(256, 65536, "each client may make us keep so much"),
+    head=fields.integer(1024, 65536, "each client may make us keep so much"),
+    headers=fields.integer(10, 1000),
+)
 _SAMPLE = re.compile(r"([0-9]{1,6}(?:-[0-9]{1,6})?(?:,[0-9]{1,6}(?:-[0-9]{1,6})?)*):([1-9][0-9]{0,5})")
 
 
@@ -497,6 +504,7 @@ frontend = table(
     httpclose=fields.boolean,
     http_buffer_request=fields.boolean,
     http_body_min_rate=fields.natural,
+    http_limits=_http_limits,
     dontlognull=fields.boolean,
     dontlog_normal=fields.boolean,
     logasap=fields.boolean,
@@ -587,6 +595,7 @@ defaults = table(
     httpclose=fields.boolean,
     http_buffer_request=fields.boolean,
     http_body_min_rate=fields.natural,
+    http_limits=_http_limits,
     http_reuse=fields.member(HttpReuse),
     dontlognull=fields.boolean,
     dontlog_normal=fields.boolean,

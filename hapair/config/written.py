@@ -34,6 +34,7 @@ from hapair.config.model import (
     ForwardFor,
     HashType,
     HttpCheck,
+    HttpLimits,
     HttpReuse,
     InitState,
     IPNetwork,
@@ -187,6 +188,7 @@ class FrontendTable:
     httpclose: bool | None = None
     http_buffer_request: bool | None = None
     http_body_min_rate: int | None = None
+    http_limits: HttpLimits | None = None
     dontlognull: bool | None = None
     dontlog_normal: bool | None = None
     logasap: bool | None = None
@@ -277,6 +279,7 @@ class DefaultsTable:
     httpclose: bool | None = None
     http_buffer_request: bool | None = None
     http_body_min_rate: int | None = None
+    http_limits: HttpLimits | None = None
     http_reuse: HttpReuse | None = None
     dontlognull: bool | None = None
     dontlog_normal: bool | None = None

@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,11 @@ from hapair.dataplane.channel import Channel
 from hapair.dataplane.messages import End, Message, Ping, packed, report_of
 from hapair.dataplane.shared import Table
 from hapair.errors import StartError, WorkerLost
+from hapair.proxy.faults import KEPT
 
 if TYPE_CHECKING:
     from hapair.dataplane.door import Door
+    from hapair.proxy.faults import Fault, Faults
     from hapair.proxy.tally import Tally
 
 logger = logging.getLogger("hapair.dataplane")
@@ -72,6 +74,12 @@ class Worker:
         """Pings."""
         self.problems: dict[int, str] = {}
         self.refusals: Mapping[str, Mapping[str, int]] = {}
+        self.distrusted: Mapping[str, Mapping[str, int]] = {}
+        self.faults = 0
+        self.news: deque[Fault] = deque(maxlen=KEPT)
+        """Of the faults, those that nobody has asked for yet."""
+        self.told = 0
+        """How many faults there were when somebody did."""
         self.suspects: list[tuple[str, str, str]] = []
         """Not yet passed on."""
 
@@ -89,6 +97,9 @@ class Worker:
             self.reported = max(self.reported, report.ticket)
             self.owes = 0
             self.refusals = report.refusals or self.refusals
+            self.distrusted = report.distrusted or self.distrusted
+            self.faults = max(self.faults, report.faults)
+            self.news += report.news
             self.suspects += report.suspects
             if report.problem:
                 self.problems[report.ticket] = report.problem
@@ -191,6 +202,21 @@ class Crew:
         for worker in self.workers:
             found.update(worker.refusals.get(frontend, {}))
         return dict(found)
+
+    def distrusted(self) -> dict[str, dict[str, int]]:
+        """The same of responses, by backend and reason."""
+        found: dict[str, Counter[str]] = {}
+        for worker in self.workers:
+            for backend, reasons in worker.distrusted.items():
+                found.setdefault(backend, Counter()).update(reasons)
+        return {backend: dict(reasons) for backend, reasons in found.items()}
+
+    def tell_faults(self, faults: Faults) -> None:
+        """Add what workers have refused since the last time."""
+        for worker in self.workers:
+            faults.take(worker.faults - worker.told, worker.news)
+            worker.told = worker.faults
+            worker.news.clear()
 
     # -- life --------------------------------------------------------------------------------------
 

@@ -233,6 +233,8 @@ class Fleet(DataPlane):
         shared.collect(self.crew.table, self.process, self.frontends.values(), self.backends.values())
         for name, frontend in self.frontends.items():
             frontend.refusals = self.crew.refusals(name)
+        self.crew.tell_faults(self.process.faults)
+        self.process.faults.responses = self.crew.distrusted()
 
     def workers(self) -> list[WorkerStatus]:
         entry = self.process.entry

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from hapair.proxy.faults import KEPT, LONGEST, Fault
+
 if TYPE_CHECKING:
     from hapair.config.model import IPAddress, NodeConfig
     from hapair.dataplane.resolve import Addresses
@@ -136,12 +138,18 @@ class Report:
     """Why it could not."""
     refusals: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
     """Requests that were not let in, by frontend and reason."""
+    faults: int = 0
+    """Messages that were refused, all in all."""
+    news: tuple[Fault, ...] = ()
+    """The last of them that were not told before."""
+    distrusted: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+    """Responses that were refused, by backend and reason."""
     suspects: tuple[tuple[str, str, str], ...] = ()
     """Servers of which traffic told nothing good: backend, server and what happened (`observe`)."""
 
     def encoded(self) -> bytes:
         """For `Channel.send`."""
-        return json.dumps(attrs.asdict(self)).encode()
+        return json.dumps(attrs.asdict(self), default=lambda octets: octets.decode("latin-1")).encode()
 
 
 def report_of(payload: bytes) -> Report:
@@ -155,10 +163,20 @@ def report_of(payload: bytes) -> Report:
             "ticket": int(ticket),
             "problem": str(problem),
             "refusals": dict(refusals),
+            "faults": int(faults),
+            "news": list(news),
+            "distrusted": dict(distrusted),
             "suspects": list(suspects),
         }:
-            counts = {str(name): _counts(reasons) for name, reasons in refusals.items()}
-            return Report(ticket, problem, counts, tuple(map(_suspect, suspects)))
+            return Report(
+                ticket,
+                problem,
+                {str(name): _counts(reasons) for name, reasons in refusals.items()},
+                faults,
+                tuple(map(_fault, news[-KEPT:])),
+                {str(name): _counts(reasons) for name, reasons in distrusted.items()},
+                tuple(map(_suspect, suspects)),
+            )
     raise ValueError("a worker says something that is no report")
 
 
@@ -167,6 +185,25 @@ def _suspect(said: Any) -> tuple[str, str, str]:
         case [str(backend), str(server), str(what)]:
             return backend, server, what
     raise ValueError("a worker suspects what is no server")
+
+
+def _fault(said: Any) -> Fault:
+    match said:
+        case {
+            "number": int(number),
+            "at": float(at),
+            "stamp": str(stamp),
+            "frontend": str(frontend),
+            "backend": str(backend),
+            "server": str(server),
+            "source": str(source),
+            "response": bool(response),
+            "why": str(why),
+            "began": str(began),
+        }:
+            octets = began[:LONGEST].encode("latin-1", "replace")
+            return Fault(number, at, stamp, frontend, backend, server, source, response, why, octets)
+    raise ValueError("a worker's fault is none")
 
 
 def _counts(reasons: Any) -> dict[str, int]:

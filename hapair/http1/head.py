@@ -78,6 +78,21 @@ _hosts: Final[set[bytes]] = set()
 _CACHE_SIZE: Final = 4096
 
 
+class Limits:
+    """How large a head may be."""
+
+    __slots__ = ("head", "headers", "line")
+
+    def __init__(self, line: int = MAX_HEAD, head: int = MAX_HEAD, headers: int = MAX_HEADERS) -> None:
+        """Bytes of the request line and of the whole head, and header lines."""
+        self.line = min(line, head)
+        self.head = head
+        self.headers = headers
+
+
+STANDARD: Final = Limits()
+
+
 class Head:
     """The lines of a head: joined as they will be sent, until somebody wants to see or change them."""
 
@@ -198,13 +213,15 @@ class Response(Head):
         """Set-Cookie header lines, also in `lines`."""
 
 
-def parse_request(block: bytes) -> Request:
+def parse_request(block: bytes, limits: Limits = STANDARD) -> Request:
     """Parse a head without its final empty line.
 
     Raises:
         BadMessage: with the status for the client and the reason for the log.
     """
-    lines = _split(block)
+    if block.find(b"\r\n", 0, limits.line + 2) < 0 and len(block) > limits.line:
+        raise BadMessage(414, "request line too long")
+    lines = _split(block, limits)
     request = Request()
     request.lines = lines
     method, target, version = request_line(lines[0])
@@ -280,7 +297,7 @@ def parse_request(block: bytes) -> Request:
     return request
 
 
-def parse_response(block: bytes) -> Response:
+def parse_response(block: bytes, limits: Limits = STANDARD) -> Response:
     """Parse a response head without its final empty line.
 
     Framing is by the head alone; the caller knows about HEAD requests and the
@@ -290,16 +307,18 @@ def parse_response(block: bytes) -> Response:
         BadMessage: always 502.
     """
     try:
-        return _parse_response(block)
+        return _parse_response(block, limits)
     except BadMessage as error:
         raise BadMessage(502, error.why) from None
 
 
-def incomplete_mistake(data: bytes) -> BadMessage | None:
+def incomplete_mistake(data: bytes, limits: Limits = STANDARD) -> BadMessage | None:
     """What is already certainly wrong with a request head that has not ended yet, if anything."""
     if _BARE_LF.search(data):
         return BadMessage(400, "line ends with a bare LF")
     line, ended, _ = data.partition(b"\r\n")
+    if len(line) - (not ended and line[-1:] == b"\r") > limits.line:
+        return BadMessage(414, "request line too long")
     if ended:
         try:
             request_line(line)
@@ -307,25 +326,22 @@ def incomplete_mistake(data: bytes) -> BadMessage | None:
             return error
     elif TOKEN.fullmatch(data.partition(b" ")[0]) is None:
         return BadMessage(400, "invalid character in the method")
-    if len(data) > MAX_HEAD:
-        if not ended:
-            return BadMessage(414, "request line too long")
-        return BadMessage(431, "request head too large")
+    if len(data) > limits.head + 3:  # nor does what may be the beginning of its end
+        return BadMessage(431, "head too large")
     return None
 
 
-def _split(block: bytes) -> list[bytes]:
+def _split(block: bytes, limits: Limits) -> list[bytes]:
     if block.translate(_CLEAN) != block:
         raise BadMessage(400, "control character in the head")
-    if len(block) > MAX_HEAD:
-        too_long = block.find(b"\r\n") > MAX_HEAD or len(block.partition(b"\r\n")[0]) > MAX_HEAD
-        raise BadMessage(414 if too_long else 431, "request line too long" if too_long else "head too large")
+    if len(block) > limits.head:
+        raise BadMessage(431, "head too large")
     lines = block.split(b"\r\n")
     breaks = len(lines) - 1
     if block.count(b"\n") != breaks or block.count(b"\r") != breaks:
         raise BadMessage(400, "bare CR or LF in the head")
-    if breaks > MAX_HEADERS:
-        raise BadMessage(431, f"more than {MAX_HEADERS} header lines")
+    if breaks > limits.headers:
+        raise BadMessage(431, f"more than {limits.headers} header lines")
     return lines
 
 
@@ -431,14 +447,14 @@ def _other_target(request: Request, host: bytes | None) -> None:
         request.host = absolute[1]
 
 
-def _parse_response(block: bytes) -> Response:
+def _parse_response(block: bytes, limits: Limits) -> Response:
     if b"\n " in block or b"\n\t" in block:
         # Servers are not ours to mend: a fold becomes one space (RFC 9112 section 5.2).
         first, crlf, rest = block.partition(b"\r\n")
         if rest[:1] in (b" ", b"\t"):
             raise BadMessage(502, "fold before the first header")
         block = first + crlf + _FOLD.sub(b" ", rest)
-    lines = _split(block)
+    lines = _split(block, limits)
     matched = _STATUS_LINE.fullmatch(lines[0])
     if matched is None:
         raise BadMessage(502, "invalid status line")

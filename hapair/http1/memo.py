@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hapair.errors import BadMessage
 from hapair.http1 import head
 from hapair.http1.caching import caching
-from hapair.http1.head import MAX_HEAD, METHODS, Request, Response
+from hapair.http1.head import METHODS, STANDARD, Limits, Request, Response
 from hapair.http1.printable import request_line as logged_line
 
 if TYPE_CHECKING:
@@ -79,9 +79,21 @@ class Memo:
 class _Fields:
     """What the header lines of a request say, whatever its request line."""
 
-    __slots__ = ("cookies", "dropped", "expect", "host", "known", "length", "options", "upgrade", "wire")
+    __slots__ = (
+        "cookies",
+        "count",
+        "dropped",
+        "expect",
+        "host",
+        "known",
+        "length",
+        "options",
+        "upgrade",
+        "wire",
+    )
 
     def __init__(self, request: Request) -> None:
+        self.count = len(request.lines) - 1 + len(request.dropped)
         self.wire = b"".join([b"\r\n" + line for line in request.lines[1:]])
         self.known: dict[bytes, list[bytes]] = {}
         for line in request.lines[1:] + request.dropped:
@@ -112,9 +124,11 @@ class _Line:
 class _Known:
     """A response head."""
 
-    __slots__ = ("cached", "cookies", "length", "options", "status", "upgrade", "version", "wire")
+    __slots__ = ("cached", "cookies", "count", "length", "options", "status", "upgrade", "version", "wire")
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, count: int) -> None:
+        self.count = count
+        """Of header lines, as they came."""
         self.status = response.status
         self.version = response.version
         self.wire = b"\r\n".join(response.lines)
@@ -130,7 +144,9 @@ _requests: Final = Memo()
 _responses: Final = Memo()
 
 
-def parse_request(block: bytes, memo: Memo = _requests, known_lines: Memo = _lines) -> Request:
+def parse_request(
+    block: bytes, memo: Memo = _requests, known_lines: Memo = _lines, limits: Limits = STANDARD
+) -> Request:
     """What `head.parse_request` finds in a head without its final empty line.
 
     Raises:
@@ -138,12 +154,12 @@ def parse_request(block: bytes, memo: Memo = _requests, known_lines: Memo = _lin
     """
     end = block.find(b"\r\n")
     size = len(block)
-    if end < 0 or size - end > LONGEST or size > MAX_HEAD:
-        return head.parse_request(block)
+    if end < 0 or size - end > LONGEST or size > limits.head or end > limits.line:
+        return head.parse_request(block, limits)
     rest = block[end:]
     fields: _Fields | None = memo.find(rest)
-    if fields is None:
-        request = head.parse_request(block)
+    if fields is None or fields.count > limits.headers:
+        request = head.parse_request(block, limits)
         if request.version == 11 and request.target[0] == 0x2F:
             # Other versions and targets change what the header lines mean.
             memo.keep(rest, _Fields(request))
@@ -156,7 +172,7 @@ def parse_request(block: bytes, memo: Memo = _requests, known_lines: Memo = _lin
         except BadMessage:
             version = 0
         if version != 11 or target[:1] != b"/" or method not in METHODS:
-            return head.parse_request(block)
+            return head.parse_request(block, limits)
         request = Request()
         request.method = method
         request.target = target
@@ -184,18 +200,18 @@ def parse_request(block: bytes, memo: Memo = _requests, known_lines: Memo = _lin
     return request
 
 
-def parse_response(block: bytes, memo: Memo = _responses) -> Response:
+def parse_response(block: bytes, memo: Memo = _responses, limits: Limits = STANDARD) -> Response:
     """What `head.parse_response` finds.
 
     Raises:
         BadMessage: always 502.
     """
     if len(block) > LONGEST:
-        return head.parse_response(block)
+        return head.parse_response(block, limits)
     known: _Known | None = memo.find(block)
-    if known is None:
-        response = head.parse_response(block)
-        memo.keep(block, _Known(response))
+    if known is None or known.count > limits.headers:
+        response = head.parse_response(block, limits)
+        memo.keep(block, _Known(response, block.count(b"\r\n")))
         return response
     response = Response()
     response.status = known.status

@@ -7,7 +7,7 @@ flood must not become a flood of lines: beyond `PER_SECOND` they are only counte
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -33,6 +33,8 @@ class Fault:
     """One message that was refused."""
 
     number: int
+    at: float
+    """Monotonic time, which is one for all processes."""
     stamp: str
     frontend: str
     backend: str
@@ -54,6 +56,7 @@ class Faults:
         self.last: deque[Fault] = deque(maxlen=KEPT)
         self.responses: dict[str, dict[str, int]] = {}
         """Backend -> reason -> how often; those of requests are counted by their frontend."""
+        self._reported = 0
         self._second = -1
         self._told = 0
         self._untold = 0
@@ -69,11 +72,25 @@ class Faults:
         reasons[why] = reasons.get(why, 0) + 1
         self._add(session, why, data, now, response=True)
 
+    def news(self) -> list[Fault]:
+        """Those that were not asked for yet, as far as they are kept."""
+        news = [fault for fault in self.last if fault.number > self._reported]
+        self._reported = self.total
+        return news
+
+    def take(self, more: int, news: Iterable[Fault]) -> None:
+        """What another process had: so many `more`, of which these are the last."""
+        self.total += more
+        kept = list(news)
+        for number, fault in enumerate(kept, self.total - len(kept) + 1):
+            self.last.append(attrs.evolve(fault, number=number))
+
     def _add(self, session: Session, why: str, data: bytes, now: float, *, response: bool) -> None:
         frontend = session.frontend
         self.total += 1
         fault = Fault(
             self.total,
+            now,
             frontend.dates.stamp(now).decode(),
             frontend.name,
             session.backend.name if session.backend is not None else "<NONE>",
@@ -110,7 +127,7 @@ class Faults:
     def show(self, frontend_or_backend: str = "", kind: str = "") -> str:
         """The last ones, newest first, as HAProxy's `show errors` gives them."""
         shown = [f"Total events captured: {self.total}\n"]
-        for fault in reversed(self.last):
+        for fault in sorted(self.last, key=lambda fault: (fault.at, fault.number), reverse=True):
             if kind and (kind == "response") != fault.response:
                 continue
             if frontend_or_backend in ("", fault.frontend, fault.backend):

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from hapair.config.model import LogFormat, Mode
-from hapair.http1.head import Request
+from hapair.http1.head import STANDARD, Limits, Request
 from hapair.http1.memo import LONGEST, Memo
 from hapair.http1.rewrite import marks
 from hapair.proxy.faults import Faults
@@ -104,6 +104,7 @@ class Frontend:
         "judges_ends",
         "keep_alive_timeout",
         "label",
+        "limits",
         "line",
         "lines",
         "log",
@@ -120,6 +121,7 @@ class Frontend:
         "request_timeout",
         "requests",
         "responder",
+        "response_limits",
         "responses",
         "routes",
         "rules",
@@ -168,6 +170,13 @@ class Frontend:
         self.httpclose = config.httpclose
         self.server_close = config.http_server_close or config.httpclose
         self.buffers = config.http_buffer_request
+        limits = config.http_limits
+        self.limits = Limits(limits.request_line or limits.head, limits.head, limits.headers)
+        """Of requests."""
+        self.response_limits = Limits(
+            head=max(limits.head, STANDARD.head), headers=max(limits.headers, STANDARD.headers)
+        )
+        """Servers are trusted with no less than what is usual."""
         self.body_rate = config.http_body_min_rate
         self.log_format: LogFormat | str | None = config.log_format
         self.tcplog = config.log_format is LogFormat.TCPLOG

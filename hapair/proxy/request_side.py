@@ -67,7 +67,7 @@ class RequestSide(Exchange):
                 self.deadline = now + min(self.frontend.request_timeout, self.frontend.client_timeout)
         end = data.find(b"\r\n\r\n")
         if end < 0:
-            mistake = incomplete_mistake(data)
+            mistake = incomplete_mistake(data, self.frontend.limits)
             if mistake is not None:
                 self._refuse(mistake.status, "PR", now, mistake.why, data)
             else:
@@ -75,7 +75,7 @@ class RequestSide(Exchange):
             return
         self.rest = b""
         try:
-            request = parse_request(data[:end])
+            request = parse_request(data[:end], limits=self.frontend.limits)
         except BadMessage as mistake:
             self._refuse(mistake.status, "PR", now, mistake.why, data)
             return

@@ -7,7 +7,7 @@ from typing import Final
 from hapair.errors import BadMessage
 from hapair.http1.body import ChunkedBody, chunk, last_chunk
 from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
-from hapair.http1.head import MAX_HEAD, Response
+from hapair.http1.head import Response
 from hapair.http1.memo import parse_response
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.exchange import COMPLETE
@@ -73,12 +73,12 @@ class ResponseSide(RequestSide):
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 self._server_rest = data
-                if len(data) > MAX_HEAD or data[:7] != b"HTTP/1."[: len(data)]:
+                if len(data) > self.frontend.response_limits.head or data[:7] != b"HTTP/1."[: len(data)]:
                     why = "head too large" if data[:7] == b"HTTP/1." else "not HTTP"
                     self._distrusted(why, data, now)
                 return
             try:
-                response = parse_response(data[:end])
+                response = parse_response(data[:end], limits=self.frontend.response_limits)
             except BadMessage as mistake:
                 self._distrusted(mistake.why, data, now)
                 return

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -166,6 +167,21 @@ def test_what_an_operator_says_holds_in_every_worker(node):
         assert {status for status, _ in in_threads(20, node.get)} == {503}
         node.ask("set server web/s1 state ready")
         assert {status for status, _ in in_threads(20, node.get)} == {200}
+
+
+def test_what_any_worker_refuses_is_shown(node):
+    with running(node.file):
+        for number in range(20):
+            with socket.create_connection(("127.0.0.1", node.port)) as client:
+                client.sendall(b"GET /%d HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n" % number)
+                assert client.recv(4096).startswith(b"HTTP/1.1 400 ")
+        until(lambda: "Total events captured: 20\n" in node.ask("show errors"))
+        shown = node.ask("show errors main request")
+        assert [f"GET /{number} HTTP" in shown for number in range(20)] == [True] * 20
+        numbers = [int(found) for found in re.findall(r"event #(\d+)", shown)]
+        assert sorted(numbers) == list(range(1, 21))
+        assert shown.index("GET /19 HTTP") < shown.index("GET /0 HTTP")
+        assert "invalid" not in node.ask("show errors main response")
 
 
 def test_a_servers_slots_are_shared_and_nobody_starves(node, origin):

@@ -60,6 +60,9 @@ FRONTEND = {
     **COMMON,
     "maxconn": NUMBERS,
     "http_body_min_rate": NUMBERS,
+    "http_limits": maybe(
+        request_line=st.integers(256, 1024), head=st.integers(1024, 65536), headers=st.integers(10, 1000)
+    ),
     "log_format": st.sampled_from(["httplog", "tcplog", "clf", "json", "%ci:%cp %{+Q}[src]", False]),
     "unique_id_format": st.sampled_from(["%{+X}o%ci:%rt", "%ID-${x}".replace("${", "$${"), False]),
     "dontlognull": BOOLS,

@@ -9,6 +9,7 @@ import pytest
 
 from hapair.dataplane.messages import Prepare, Report, Servers, packed, report_of, unpacked
 from hapair.dataplane.service import ServerState
+from hapair.proxy.faults import KEPT, LONGEST, Fault
 
 from .plane import config
 
@@ -21,8 +22,27 @@ def test_a_configuration_survives_the_way():
 
 
 def test_a_report_survives_the_way():
-    report = Report(3, "no socket", {"fe": {"bad request line": 2}}, (("be", "s", "refused"),))
+    fault = Fault(9, 1.5, "now", "fe", "be", "s", "192.0.2.9:1", True, "junk", bytes(range(256)))
+    report = Report(
+        3,
+        "no socket",
+        {"fe": {"bad request line": 2}},
+        9,
+        (fault,),
+        {"be": {"junk": 1}},
+        (("be", "s", "refused"),),
+    )
     assert report_of(report.encoded()) == report
+
+
+WHOLE = json.loads(Report(3).encoded())
+
+
+def test_of_too_many_faults_the_last_are_taken():
+    faults = tuple(Fault(n, 1.5, "", "", "", "", "", False, "", b"x" * 600) for n in range(1, 40))
+    taken = report_of(Report(3, news=faults).encoded()).news
+    assert [fault.number for fault in taken] == list(range(40 - KEPT, 40))
+    assert {len(fault.began) for fault in taken} == {LONGEST}
 
 
 @pytest.mark.parametrize(
@@ -30,10 +50,13 @@ def test_a_report_survives_the_way():
     [
         {},
         [],
-        {"ticket": "3", "problem": "", "refusals": {}, "suspects": []},
-        {"ticket": 3, "problem": "", "refusals": {"fe": [1]}, "suspects": []},
-        {"ticket": 3, "problem": "", "refusals": {"fe": {"why": "many"}}, "suspects": []},
-        {"ticket": 3, "problem": "", "refusals": {}, "suspects": [["be", "s"]]},
+        WHOLE | {"ticket": "3"},
+        WHOLE | {"refusals": {"fe": [1]}},
+        WHOLE | {"refusals": {"fe": {"why": "many"}}},
+        WHOLE | {"distrusted": {"be": {"why": "many"}}},
+        WHOLE | {"faults": "many"},
+        WHOLE | {"news": [{"number": 1}]},
+        WHOLE | {"suspects": [["be", "s"]]},
     ],
 )
 def test_a_worker_that_babbles_is_not_believed(said):

@@ -13,6 +13,7 @@ from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
 from hapair.http1.head import (
     MAX_HEAD,
     MAX_HEADERS,
+    Limits,
     Request,
     incomplete_mistake,
     parse_request,
@@ -348,6 +349,45 @@ def test_sizes_are_bounded() -> None:
     assert refusal(b"GET /" + b"a" * MAX_HEAD + b" HTTP/1.1") == 414
     assert len(request(*[b"X: y"] * (MAX_HEADERS - 1)).lines) == MAX_HEADERS + 1
     assert refusal(b"GET / HTTP/1.1\r\nHost: h" + b"\r\nX: y" * MAX_HEADERS) == 431
+
+
+def test_limits_are_what_an_operator_makes_of_them() -> None:
+    limits = Limits(line=300, head=2000, headers=10)
+    line = b"GET /" + b"a" * 286 + b" HTTP/1.1"
+    assert len(line) == 300
+    rest = b"\r\nHost: h" + b"\r\nX: y" * 9
+
+    def status(block: bytes) -> int:
+        with pytest.raises(BadMessage) as refused:
+            parse_request(block, limits)
+        return refused.value.status
+
+    assert parse_request(line + rest, limits).target == line.split()[1]
+    assert status(line.replace(b"/", b"/a", 1) + rest) == 414
+    assert status(line + rest + b"\r\nX: y") == 431
+    assert status(line + b"\r\nHost: h\r\nX: " + b"a" * 1700) == 431
+    large = Limits(line=65536, head=65536, headers=1000)
+    block = b"GET /" + b"a" * 30_000 + b" HTTP/1.1\r\nHost: h" + b"\r\nX: y" * 900
+    assert len(parse_request(block, large).lines) == 902
+
+
+@given(st.integers(-3, 3), st.integers(0, 40), st.sampled_from(["line", "head"]))
+def test_a_head_that_comes_in_pieces_has_the_same_limits(beyond: int, held: int, which: str) -> None:
+    limits = Limits(line=300, head=2000)
+    if which == "line":
+        block = b"GET /" + b"a" * (286 + beyond) + b" HTTP/1.1\r\nHost: h"
+    else:
+        block = b"GET / HTTP/1.1\r\nHost: h\r\nX: "
+        block += b"a" * (2000 + beyond - len(block))
+    whole = block + b"\r\n\r\n"
+    if beyond <= 0:
+        assert parse_request(block, limits).host == b"h"
+        assert all(
+            incomplete_mistake(whole[:i], limits) is None for i in range(len(whole) - held - 1, len(whole))
+        )
+    else:
+        with pytest.raises(BadMessage):
+            parse_request(block, limits)
 
 
 # -- heads that have not ended yet --------------------------------------------------------------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hapair.errors import BadMessage
 from hapair.http1 import head, memo
 from hapair.http1.caching import caching
+from hapair.http1.head import Limits
 from hapair.http1.memo import LONGEST, PAUSE, Memo
 from hapair.http1.printable import request_line as logged_line
 
@@ -126,6 +127,22 @@ def test_nothing_is_learnt_from_a_request_whose_line_changes_what_its_fields_mea
     kept = Memo()
     memo.parse_request(line + b"\r\nHost: " + (b"h:1" if line.startswith(b"CONNECT") else b"h"), kept)
     assert len(kept) == 0
+
+
+def test_what_was_kept_under_larger_limits_is_refused_under_smaller_ones() -> None:
+    many = b"\r\nHost: h" + b"\r\nX: y" * 50
+    large, small = Limits(headers=100), Limits(line=20, headers=10)
+    kept, lines = Memo(), Memo()
+    memo.parse_request(b"GET / HTTP/1.1" + many, kept, lines, large)
+    memo.parse_request(b"GET /longer HTTP/1.1\r\nHost: h", kept, lines, large)
+    memo.parse_request(b"GET / HTTP/1.1\r\nHost: h", kept, lines, small)
+    for block in (b"GET / HTTP/1.1" + many, b"GET /longer! HTTP/1.1\r\nHost: h"):
+        with pytest.raises(BadMessage):
+            memo.parse_request(block, kept, lines, small)
+    answer = b"HTTP/1.1 200 OK" + b"\r\nX: y" * 50
+    memo.parse_response(answer, kept, large)
+    with pytest.raises(BadMessage):
+        memo.parse_response(answer, kept, small)
 
 
 def test_what_was_refused_and_what_is_long_is_not_kept() -> None:

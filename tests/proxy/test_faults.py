@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from proxy.world import World, answer, get
 
+from hapair.config.model import HttpLimits
 from hapair.proxy.faults import KEPT, LONGEST, PER_SECOND, Faults
 
 
@@ -49,6 +50,38 @@ def test_a_response_that_is_refused_is_logged_and_counted_by_backend():
     assert " fe be/s1: refused response: " in lines[0]
     assert sum(world.process.faults.responses["be"].values()) == 1
     world.over()
+
+
+def test_limits_of_a_frontend_have_their_statuses_and_reasons():
+    world = World(frontend={"http_limits": HttpLimits(request_line=300, head=1024, headers=10)})
+    lines = told(world)
+    for request in (
+        get("/" + "a" * 300),
+        b"GET /" + b"a" * 300,
+        get("/", "X: " + "a" * 1024),
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 1024,
+        get("/", *["X: y"] * 10),
+    ):
+        world.client(request)
+    assert [line.split('"')[0].rpartition(" refused request: ")[2] for line in lines] == [
+        *("request line too long: ", "request line too long: ", "head too large: ", "head too large: "),
+        "more than 10 header lines: ",
+    ]
+    assert [line.split()[3] for line in world.lines()] == ["414", "414", "431", "431", "431"]
+
+
+def test_a_server_may_send_as_large_a_head_as_clients_and_what_is_usual_at_least():
+    for limits, headers, status in (
+        (HttpLimits(headers=10), 90, "200"),
+        (HttpLimits(headers=10), 110, "502"),
+        (HttpLimits(headers=200), 110, "200"),
+    ):
+        world = World(frontend={"http_limits": limits})
+        world.client(get()).server.says(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"X: y\r\n" * headers + b"\r\n"
+        )
+        assert world.lines()[0].split()[3] == status
+        world.over()
 
 
 def test_what_no_rule_of_http_refuses_is_no_fault():
