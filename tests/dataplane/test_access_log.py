@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from hapair.config.model import Log, LogHeader
 from hapair.dataplane import access_log
 from hapair.dataplane.access_log import FACILITIES, LEVELS, LogSink
+from hapair.dataplane.log_lines import Lines
+from hapair.dataplane.syslog_header import Header
 from hapair.errors import StartError
 
 INFO = 6
@@ -144,19 +146,11 @@ def test_each_target_gets_what_is_severe_enough_for_it(tmp_path):
 
 @given(st.binary(max_size=60))
 def test_no_control_character_gets_through_and_printable_text_unchanged(line):
-    written = []
-
-    class Kept:
-        level = 7
-        waiting = ()
-
-        def take(self, _severity, line, _now, _data):
-            written.append(line)
-
+    kept = Lines(7, 0, Header(LogHeader.RAW, 16, "hapair", None, time.time), access_log.MAX_LINE, 1)
     sink = LogSink([])
-    sink._targets, sink._samples = [Kept()], [None]
+    sink._targets, sink._samples = [kept], [None]
     sink.write(INFO, line)
-    (got,) = written
+    (got,) = kept.waiting
     assert not any(byte < 32 or byte == 127 for byte in got)
     assert got == re.sub(rb"[\x00-\x1f\x7f]", lambda found: b"#%02X" % found[0][0], line)
 
