@@ -17,7 +17,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hapair.dataplane.outgoing import bind_near_end
-from hapair.dataplane.reactor import BROKEN, ERROR, READ, WRITE
+from hapair.dataplane.reactor import BROKEN, EDGE, ERROR, RDHUP, READ, WRITE
 from hapair.dataplane.timers import Timer
 from hapair.proxy.backend import ANY
 from hapair.proxy.proxy_protocol import Place
@@ -49,6 +49,8 @@ AGAINS: Final = 16
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors that say that we, not the peer, lack something."""
 NOWHERE: Final = Place("", 0)
+_MORE: Final = ~(READ | WRITE) | RDHUP
+"""What an event may say beyond one receive's worth."""
 _SERVER_CHANGES: Final = CONNECT | RELEASE | PARK | DROP
 
 _TCP_REPAIR: Final = 19  # linux/tcp.h; not in `socket`
@@ -91,11 +93,17 @@ def here(sock: socket.SocketType) -> Place:
 
 
 class ServerEnd:
-    """A connection to a server."""
+    """A connection to a server.
+
+    Most of them need one word with epoll, when they begin: edge-triggered, it tells of the
+    connection and then of each thing that comes.  It tells once, so whoever leaves something
+    unread goes over to level-triggered.
+    """
 
     __slots__ = (
         "client",
         "connected",
+        "edge",
         "keeper",
         "mask",
         "port",
@@ -138,7 +146,9 @@ class ServerEnd:
             self._return_port()
             raise OSError(code, "connect")
         self.mask = WRITE
-        reactor.add(sock, self, WRITE)
+        """What we wait for."""
+        self.edge = True
+        reactor.add(sock, self, EDGE)
 
     def _bind(self, origin: Origin, client: ClientEnd) -> None:
         self.standing = origin.of(client.session)
@@ -159,8 +169,9 @@ class ServerEnd:
         """The connection stands or failed, data came, or there is room again."""
         client = self.client
         if client is None:
-            # Idle: whatever it is (data nobody asked for, an end), it cannot be used any more.
-            self._leave_rest()
+            # Idle: whatever comes (data nobody asked for, an end), it cannot be used any more.
+            if mask != WRITE:
+                self._leave_rest()
             return
         session = client.session
         if not self.connected:
@@ -173,10 +184,12 @@ class ServerEnd:
                 if session.frontend.tells_outgoing:
                     session.outgoing = here(self.sock)
                 session.connected(now, reused=False)
-                self._watch(READ)
+                self.mask = READ
+                if mask != WRITE:
+                    self._watch_level()
             client.settle(now)
             return
-        if mask & WRITE:
+        if mask & self.mask & WRITE:
             self.flush(session, now)
             session.flushed(now)
         if mask & ~WRITE and client.server_end is self:
@@ -190,6 +203,8 @@ class ServerEnd:
             else:
                 self._receive(session, now)
         client.settle(now)
+        if self.edge and mask & _MORE:
+            self._watch_level()
 
     def _receive(self, session: Session, now: float) -> None:
         try:
@@ -201,6 +216,8 @@ class ServerEnd:
             return
         if data:
             session.server_data(data, now)
+            if len(data) == RECEIVE and self.edge:
+                self._watch_level()
         else:
             self._ended(session, now, broken=False)
 
@@ -243,7 +260,11 @@ class ServerEnd:
     def _watch(self, mask: int) -> None:
         if mask != self.mask:
             self.mask = mask
-            self.reactor.watch(self.sock, mask)
+            self._watch_level()
+
+    def _watch_level(self) -> None:
+        self.edge = False
+        self.reactor.watch(self.sock, self.mask)
 
     def rest(self, now: float, keeper: ClientEnd | None) -> None:
         """Go to the pool, or wait for the next request of `keeper`."""

@@ -27,6 +27,9 @@ SLICE: Final = 0.001
 
 READ: Final = select.EPOLLIN | select.EPOLLRDHUP
 WRITE: Final = select.EPOLLOUT
+RDHUP: Final = select.EPOLLRDHUP
+EDGE: Final = READ | WRITE | select.EPOLLET
+"""Everything, told once each time that it becomes true."""
 ERROR: Final = select.EPOLLERR
 BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
 
