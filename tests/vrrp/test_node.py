@@ -189,9 +189,9 @@ def test_a_signal_to_the_process_group_is_a_graceful_stop(stage):
     assert program.stop() == 0
     assert VIP not in stage.a.addresses()
     assert program.lines[-3:] == [
-        "(web) Entering INITIALIZE STATE: stopped",
         "gate closed",
         "(web) sent 0 priority",
+        "(web) Entering INITIALIZE STATE: stopped",
     ]
     wait_for(lambda: not os.path.exists(f"/proc/{guard}"), what="the guard's end")  # noqa: PTH110
 
