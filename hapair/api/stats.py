@@ -113,7 +113,17 @@ def _frontend(frontend: Frontend, iid: int) -> Row:
         row["req_tot"] = frontend.requests
         row |= {f"hrsp_{i}xx": frontend.responses[i] for i in range(1, 6)}
         row["hrsp_other"] = frontend.responses[0]
+        row |= _compressed(frontend)
     return row
+
+
+def _compressed(side: Frontend | Backend) -> Row:
+    return {
+        "comp_in": side.comp_in,
+        "comp_out": side.comp_out,
+        "comp_byp": 0,  # nothing is left uncompressed for want of CPU
+        "comp_rsp": side.comp_rsp,
+    }
 
 
 def _server(server: Server, iid: int, verdict: Verdict | None, *, agent_down: bool) -> Row:
@@ -165,7 +175,7 @@ def _server(server: Server, iid: int, verdict: Verdict | None, *, agent_down: bo
 def _backend(backend: Backend, iid: int) -> Row:
     servers = backend.servers
     active, backup = backend.counts()
-    return {
+    row: Row = {
         "pxname": backend.name,
         "svname": "BACKEND",
         "qcur": backend.queued,
@@ -191,6 +201,9 @@ def _backend(backend: Backend, iid: int) -> Row:
         "algo": backend.config.balance.algorithm,
         "uweight": sum(server.weight for server in servers if server.eligible),
     }
+    if backend.http:
+        row |= _compressed(backend)
+    return row
 
 
 def _quoted(text: str) -> str:

@@ -408,6 +408,7 @@ def _frontend(frontend: Frontend, path: Path, node: Node | None, report: Report)
         for key, value in (
             ("forwardfor", frontend.forwardfor),
             ("originalto", frontend.originalto),
+            ("compression", frontend.compression),
             ("http_server_close", frontend.http_server_close),
             ("httpclose", frontend.httpclose),
             ("http_buffer_request", frontend.http_buffer_request),

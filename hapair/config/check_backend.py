@@ -32,6 +32,7 @@ def check(name: str, backend: Backend, report: Report) -> None:
             ("forwardfor", backend.forwardfor),
             ("originalto", backend.originalto),
             ("forwarded", backend.forwarded),
+            ("compression", backend.compression),
             ("http_server_close", backend.http_server_close),
             ("httpclose", backend.httpclose),
             ("http_buffer_request", backend.http_buffer_request),

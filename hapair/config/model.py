@@ -629,6 +629,29 @@ class OriginalTo:
     header: str = "X-Original-To"
 
 
+class Algo(Enum):
+    """A way to compress (HAProxy's `compression algo`)."""
+
+    IDENTITY = "identity"
+    """Not at all, but framed as if: for tests."""
+    GZIP = "gzip"
+    DEFLATE = "deflate"
+    RAW_DEFLATE = "raw-deflate"
+    """Deflate without zlib's wrapping, which is what some old browsers mean by it."""
+    BR = "br"
+    ZSTD = "zstd"
+
+
+@attrs.frozen
+class Compression:
+    algo: tuple[Algo, ...] = ()
+    """The first is preferred among those that a client wants equally."""
+    type: tuple[str, ...] = ()
+    """How the Content-Type of what is compressed begins; empty for any."""
+    offload: bool = False
+    """Servers are not asked for a coding."""
+
+
 class Forwarded(Enum):
     """What a Forwarded header tells (RFC 7239)."""
 
@@ -696,6 +719,7 @@ class Frontend:
     """A header that tells it to the server."""
     forwardfor: ForwardFor | None = None
     originalto: OriginalTo | None = None
+    compression: Compression | None = None
     http_server_close: bool = False
     httpclose: bool = False
     """Close both connections after each response."""
@@ -971,6 +995,7 @@ class Backend:
     http_reuse: HttpReuse = HttpReuse.SAFE
     forwardfor: ForwardFor | None = None
     originalto: OriginalTo | None = None
+    compression: Compression | None = None
     forwarded: tuple[Forwarded, ...] = ()
     """Add a Forwarded header that tells this; empty for none."""
     acl: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)

@@ -23,6 +23,7 @@ from hapair.config import (
     tables_notify,
     tables_users,
 )
+from hapair.config.compression import compression
 from hapair.config.fields import FieldError, shown, string
 from hapair.config.model import (
     ERROR_STATUSES,
@@ -500,6 +501,7 @@ frontend = table(
     unique_id_header=_unique_id_header,
     forwardfor=_forwardfor,
     originalto=_originalto,
+    compression=compression,
     http_server_close=fields.boolean,
     httpclose=fields.boolean,
     http_buffer_request=fields.boolean,
@@ -555,6 +557,7 @@ backend = table(
     http_reuse=fields.member(HttpReuse),
     forwardfor=_forwardfor,
     originalto=_originalto,
+    compression=compression,
     forwarded=_forwarded,
     httpchk=_httpchk,
     check=_checked,
@@ -591,6 +594,7 @@ defaults = table(
     unique_id_header=_unique_id_header,
     forwardfor=_forwardfor,
     originalto=_originalto,
+    compression=compression,
     http_server_close=fields.boolean,
     httpclose=fields.boolean,
     http_buffer_request=fields.boolean,

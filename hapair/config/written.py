@@ -29,6 +29,7 @@ from hapair.config.model import (
     Bind,
     Captures,
     CheckKind,
+    Compression,
     Cookie,
     Forwarded,
     ForwardFor,
@@ -184,6 +185,7 @@ class FrontendTable:
     unique_id_header: str | Off | None = None
     forwardfor: ForwardFor | Off | None = None
     originalto: OriginalTo | Off | None = None
+    compression: Compression | Off | None = None
     http_server_close: bool | None = None
     httpclose: bool | None = None
     http_buffer_request: bool | None = None
@@ -238,6 +240,7 @@ class BackendTable:
     http_reuse: HttpReuse | None = None
     forwardfor: ForwardFor | Off | None = None
     originalto: OriginalTo | Off | None = None
+    compression: Compression | Off | None = None
     forwarded: tuple[Forwarded, ...] | Off | None = None
     httpchk: HttpCheck | Off | None = None
     source: Source | None = None
@@ -275,6 +278,7 @@ class DefaultsTable:
     unique_id_header: str | Off | None = None
     forwardfor: ForwardFor | Off | None = None
     originalto: OriginalTo | Off | None = None
+    compression: Compression | Off | None = None
     http_server_close: bool | None = None
     httpclose: bool | None = None
     http_buffer_request: bool | None = None

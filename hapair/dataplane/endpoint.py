@@ -28,6 +28,7 @@ from hapair.proxy.session import (
     DROP,
     LINGER,
     PARK,
+    RECEIVE,
     RELEASE,
     RESET,
     SHUT_CLIENT,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from hapair.proxy.origin import Origin
     from hapair.proxy.server import Server
 
-RECEIVE: Final = 65536
 HIGH_WATER: Final = 16384
 """Bytes that may wait for one side before reading from the other stops."""
 AGAINS: Final = 16
@@ -207,8 +207,9 @@ class ServerEnd:
             self._watch_level()
 
     def _receive(self, session: Session, now: float) -> None:
+        portion = session.portion
         try:
-            data = self.sock.recv(RECEIVE)
+            data = self.sock.recv(portion)
         except BlockingIOError:
             return
         except OSError:
@@ -216,7 +217,7 @@ class ServerEnd:
             return
         if data:
             session.server_data(data, now)
-            if len(data) == RECEIVE and self.edge:
+            if len(data) == portion and self.edge:
                 self._watch_level()
         else:
             self._ended(session, now, broken=False)

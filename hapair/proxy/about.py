@@ -78,6 +78,8 @@ class About:
         self.response: Response | None = None
         self.own: list[bytes] | None = None
         """The head of an answer of ours."""
+        self.compressed = ""
+        """The algorithm that the response is compressed with, if it is."""
         self.held = b""
         """What has come of a body, as it will go to the server."""
         self.waits = False
@@ -99,6 +101,7 @@ class About:
         self._forget_captured()
         self.response = self.own = self._target = self.log_level = self._own_number = None
         self._unique_id = None
+        self.compressed = ""
         self._hints = []
         self.held = b""
 

@@ -118,6 +118,9 @@ class Backend:
         self.current = 0
         self.highest = 0
         self.total = 0
+        self.compresses = config.compression is not None
+        self.comp_in = self.comp_out = self.comp_rsp = 0
+        """As the frontend's."""
         self.last_refusal = ""
         self.entry = -1
         self.fullconn = config.fullconn or 1

@@ -15,10 +15,26 @@ from hapair.http1.framing import UNTIL_CLOSE
 from hapair.http1.head import Request
 from hapair.http1.printable import request_line
 from hapair.proxy.backend import NO_REUSE
-from hapair.proxy.session import AGAIN, CLOSE, DROP, ERR, INFO, LINGER, NONE, PARK, RELEASE, RESET, Session
+from hapair.proxy.session import (
+    AGAIN,
+    CLOSE,
+    DROP,
+    ERR,
+    INFO,
+    LINGER,
+    NONE,
+    PARK,
+    RECEIVE,
+    RELEASE,
+    RESET,
+    Session,
+)
 
 if TYPE_CHECKING:
+    from hapair.config.model import Algo
     from hapair.http1.body import ChunkedBody
+    from hapair.http1.codings import Encoder
+    from hapair.proxy.compression import Compression
     from hapair.proxy.frontend import Frontend
     from hapair.rules.facts import Facts
     from hapair.rules.verdicts import Answer, Rule, Verdict
@@ -46,7 +62,9 @@ class Exchange(Session):
         "_body_chunks",
         "_body_due",
         "_body_left",
+        "_compressor",
         "_dechunk",
+        "_encoder",
         "_head",
         "_head_at",
         "_kept",
@@ -115,6 +133,10 @@ class Exchange(Session):
         self._response_left = 0
         self._response_chunks: ChunkedBody | None = None
         self._dechunk = False
+        self._compressor: tuple[Compression, Algo] | None = None
+        """What compresses the response, if that suits it."""
+        self._encoder: Encoder | None = None
+        """What does."""
         self._status = -1
         self.cookie_in = "-"
         self.cookie_out = "-"
@@ -141,6 +163,8 @@ class Exchange(Session):
         self.handshake = 0.0
         self.outgoing = None
         self._answer_begun = self._dechunk = self._waits_for_body = self._rule_waits = False
+        self._compressor = self._encoder = None
+        self.portion = RECEIVE
         self._status = -1
         self.sent = 0
         self.received = 0

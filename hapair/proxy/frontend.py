@@ -10,6 +10,7 @@ from hapair.config.model import LogFormat, Mode
 from hapair.http1.head import STANDARD, Limits, Request
 from hapair.http1.memo import LONGEST, Memo
 from hapair.http1.rewrite import marks
+from hapair.proxy.compression import compression
 from hapair.proxy.faults import Faults
 from hapair.proxy.rate import Rate
 from hapair.proxy.ruled import FrontendRules
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hapair.config import model
     from hapair.http1.rewrite import Marks
     from hapair.proxy.backend import Backend
+    from hapair.proxy.compression import Compression
     from hapair.proxy.log_line import Dates
     from hapair.proxy.tally import Tally
     from hapair.rules.facts import Facts
@@ -89,6 +91,11 @@ class Frontend:
         "bytes_out",
         "client_fin",
         "client_timeout",
+        "comp_in",
+        "comp_out",
+        "comp_rsp",
+        "compresses",
+        "compression_for",
         "config",
         "current",
         "dates",
@@ -203,6 +210,7 @@ class Frontend:
         self.routes = self.rules.routes
         self.by_path = Memo() if self.rules.by_path else None
         """Where paths were routed to, by name, when nothing else counts."""
+        self.compresses = config.compression is not None
         self.monitor_uri = config.monitor_uri.encode() if config.monitor_uri is not None else b""
         self.tarpit = config.timeout.tarpit if config.timeout.tarpit != inf else 10.0
         self.stopping = False
@@ -219,8 +227,11 @@ class Frontend:
         """By the first digit of the status; 0 for any other."""
         self.bytes_in = 0
         self.bytes_out = 0
+        self.comp_in = self.comp_out = self.comp_rsp = 0
+        """Bytes before and after compression, and the responses."""
         self.entry = -1
         self.marks_for: dict[str, tuple[Backend, Marks | None]] = {}
+        self.compression_for: dict[str, tuple[Backend, Compression | None]] = {}
 
     def full(self) -> bool:
         """As `Process.full`, by the frontend's own limit."""
@@ -273,6 +284,15 @@ class Frontend:
         self.marks_for[backend.name] = backend, made
         return made
 
+    def compression(self, backend: Backend) -> Compression | None:
+        """What is compressed of what `backend` answers."""
+        known = self.compression_for.get(backend.name)
+        if known is not None and known[0] is backend:
+            return known[1]
+        made = compression(self.config, backend.config)
+        self.compression_for[backend.name] = backend, made
+        return made
+
     def adopt_counters(self, before: Frontend) -> None:
         """Go on counting where the frontend of the same name was before a reload."""
         self.total = before.total
@@ -285,6 +305,7 @@ class Frontend:
         self.lines = before.lines
         self.bytes_in = before.bytes_in
         self.bytes_out = before.bytes_out
+        self.comp_in, self.comp_out, self.comp_rsp = before.comp_in, before.comp_out, before.comp_rsp
 
     def refused(self, why: str) -> None:
         """Count a request that was not let in, by reason."""

@@ -233,6 +233,8 @@ class RequestSide(Exchange):
             self.wanted = self._ruled_server(backend)
         if backend.persistence is not None:
             backend.persistence.read(self, request, int(now + frontend.dates.offset))
+        if frontend.compresses or backend.compresses:
+            self._choose_coding(request, backend)
         head = self._server_head(request, backend)
         if request.length == 0:
             self._head = head
@@ -246,6 +248,13 @@ class RequestSide(Exchange):
         if backend.rules.sticks:
             self._stick(request, now)
         self._place(now, self.wanted)
+
+    def _choose_coding(self, request: Request, backend: Backend) -> None:
+        compression = self.frontend.compression(backend)
+        if compression is not None:
+            algo = compression.chosen(request)
+            if algo is not None:
+                self._compressor = compression, algo
 
     def _ruled_server(self, backend: Backend) -> Server | None:
         """The server of the first `use_server` whose condition holds and which may serve."""

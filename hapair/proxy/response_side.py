@@ -12,7 +12,18 @@ from hapair.http1.memo import parse_response
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.exchange import COMPLETE
 from hapair.proxy.request_side import BUFFER, RequestSide
-from hapair.proxy.session import AGAIN, DROP, LINGER, RECEIVED, RECEIVING, RESET, SHUT_SERVER, TUNNEL, WAITING
+from hapair.proxy.session import (
+    AGAIN,
+    DROP,
+    LABORIOUS,
+    LINGER,
+    RECEIVED,
+    RECEIVING,
+    RESET,
+    SHUT_SERVER,
+    TUNNEL,
+    WAITING,
+)
 from hapair.rules.verdicts import Answer, Reject
 
 _CHALLENGES: Final = (401, 407)
@@ -173,11 +184,20 @@ class ResponseSide(RequestSide):
             response.add(b"Connection: close")
         elif request.version == 10:
             response.add(b"Connection: keep-alive")
+        if self._compressor is not None:
+            compression, algo = self._compressor
+            self._encoder = compression.begin(algo, request, response)
         out = response.joined()
         if frontend.logasap:
             self._log_early(len(out) + len(rest), now)
         self.stage = RECEIVING
-        if length >= 0:
+        if self._encoder is not None:
+            if about is not None:
+                about.compressed = algo.value
+            frontend.comp_rsp += 1
+            backend.comp_rsp += 1
+            self.portion = LABORIOUS
+        elif length >= 0:
             left = length - len(rest)
             if left < 0:
                 rest = rest[:length]
@@ -195,7 +215,7 @@ class ResponseSide(RequestSide):
             return
         self.to_client = self.to_client + out if self.to_client else out
         self.sent += len(out)
-        self._response_left = UNTIL_CLOSE
+        self._response_left = length if length >= 0 else UNTIL_CLOSE
         self._response_chunks = ChunkedBody() if length == CHUNKED else None
         self._expect_response(now)
         if rest:
@@ -253,7 +273,7 @@ class ResponseSide(RequestSide):
             done = chunks.done
             if done and chunks.rest:
                 self._server_keeps = False
-            if self._dechunk:
+            if self._dechunk or self._encoder is not None:
                 data = body
             else:
                 data = chunk(body) + last_chunk(chunks.trailers) if done else chunk(body)
@@ -267,6 +287,8 @@ class ResponseSide(RequestSide):
             done = not left
         else:
             done = False
+        if self._encoder is not None:
+            data = self._encoded(data, chunks.trailers if chunks is not None else [], done=done)
         if data:
             self.to_client = self.to_client + data if self.to_client else data
             self.sent += len(data)
@@ -275,8 +297,19 @@ class ResponseSide(RequestSide):
         else:
             self._expect_response(now)
 
+    def _encoded(self, data: bytes, trailers: list[bytes], *, done: bool) -> bytes:
+        """A part of the body, or its end, as the client gets it: coded and chunked."""
+        encoder, frontend, backend = self._encoder, self.frontend, self.backend
+        assert encoder is not None
+        assert backend is not None
+        coded = encoder.take(data, last=done)
+        for counts in (frontend, backend):
+            counts.comp_in += len(data)
+            counts.comp_out += len(coded)
+        return chunk(coded) + last_chunk(trailers) if done else chunk(coded)
+
     def _response_complete(self, now: float) -> None:
-        self._response_chunks = None
+        self._response_chunks = self._encoder = None
         if self.reading == COMPLETE and not self.to_server:
             self._finish("--", now)
             return

@@ -74,6 +74,10 @@ TUNNEL: Final = 7
 
 _UNKNOWN: Final = Place("", 0)
 
+RECEIVE: Final = 65536
+"""Bytes that are received at a time."""
+LABORIOUS: Final = 16384
+"""The same where each byte is much work, so that nobody waits for it long."""
 RETRY_DELAY: Final = 1.0
 """Seconds before the same server is tried again; at most `timeout connect`."""
 EXHAUSTED_DELAY: Final = 0.05
@@ -125,6 +129,7 @@ class Session:
         "outgoing",
         "placed_at",
         "port",
+        "portion",
         "priority_class",
         "priority_offset",
         "received",
@@ -167,6 +172,8 @@ class Session:
         self.to_client = b""
         self.to_server = b""
         self.orders = 0
+        self.portion = RECEIVE
+        """Bytes that we want from the server at a time."""
         self.deadline = inf
         self.backend: Backend | None = None
         self.server: Server | None = None

@@ -116,6 +116,8 @@ class Transaction(Protocol):
     request_target: bytes
     response_version: int
     response_lines: list[bytes] | None
+    compressed: str
+    """The algorithm that the response is compressed with; empty for none."""
     body: bytes
     """What has come of the request's body."""
     body_size: int

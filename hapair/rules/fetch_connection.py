@@ -185,6 +185,8 @@ FETCHES: Final[dict[str, Fetch]] = {
         "bytes of a server's stream behind their length",
         most=3,
     ),
+    "res.comp": about("bool", RESPONSE, lambda a: bool(a.compressed), "is the response compressed?"),
+    "res.comp_algo": about("str", RESPONSE, lambda a: a.compressed.encode() or None, "and how"),
     "res.ssl_hello_type": about(
         "int", RESPONSE, _server_hello, "2 for a TLS ServerHello, 0 for anything else"
     ),

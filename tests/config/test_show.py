@@ -45,6 +45,12 @@ COMMON = {
     "mode": st.just("http"),
     "originalto": BOOLS | maybe(**{"except": st.just("10.0.0.0/8"), "header": TOKENS}),
     "forwardfor": FORWARDFOR,
+    "compression": st.just(False)
+    | maybe(
+        algo=st.lists(st.sampled_from(["gzip", "deflate", "identity"]), min_size=1, max_size=2),
+        type=st.sampled_from(["text/", ["text/html", "application/json"]]),
+        offload=BOOLS,
+    ),
     "http_server_close": BOOLS,
     "httpclose": BOOLS,
     "http_buffer_request": BOOLS,

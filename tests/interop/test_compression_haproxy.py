@@ -1,0 +1,209 @@
+"""Compression beside HAProxy: the same responses are compressed, in the same coding, under the same head.
+
+Where a client wants several equally, HAProxy takes the one that it names first, and for `*` the last of its
+own list; here our own order decides, or no browser would ever get `br`.  The lists below agree with both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from interop.haproxy import running
+from proxy.world import World
+
+from hapair.config.model import Algo, Compression
+from hapair.http1.body import ChunkedBody
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
+
+TEXT = b"some text that is worth the work\n" * 40
+CONFIGS = {
+    "gzip": ("compression algo gzip", Compression(algo=(Algo.GZIP,))),
+    "several": (
+        "compression algo gzip deflate\n  compression type text/html application/json",
+        Compression(algo=(Algo.DEFLATE, Algo.GZIP), type=("text/html", "application/json")),
+    ),
+    "offload": (
+        "compression algo gzip raw-deflate\n  compression offload",
+        Compression(algo=(Algo.RAW_DEFLATE, Algo.GZIP), offload=True),
+    ),
+    "identity": ("compression algo identity", Compression(algo=(Algo.IDENTITY,))),
+    "identity last": (
+        "compression algo identity gzip\n  compression type text/",
+        Compression(algo=(Algo.GZIP, Algo.IDENTITY), type=("text/",)),
+    ),
+}
+REQUEST_LINES = [
+    ["Accept-Encoding: gzip"],
+    ["Accept-Encoding: deflate, gzip"],
+    ["Accept-Encoding: gzip;q=0.5, deflate;q=0.8"],
+    ["Accept-Encoding: gzip;q=0"],
+    ["Accept-Encoding: *"],
+    ["Accept-Encoding: br, *;q=0.1"],
+    ["Accept-Encoding: GZIP"],
+    ["Accept-Encoding: br", "Accept-Encoding: deflate"],
+    ["Accept-Encoding: identity"],
+    ["Accept-Encoding: gzip ; q=1"],
+    [],
+]
+AGENTS = [
+    [],
+    ["User-Agent: Mozilla/5.0 (X11; Linux x86_64)"],
+    ["User-Agent: Mozilla/4.0"],
+    ["User-Agent: Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)"],
+    ["User-Agent: Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)"],
+    ["User-Agent: Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 5.1)"],
+]
+STATUSES = ["200 OK", "201 Created", "203 Other", "206 Partial Content", "404 Not Found", "500 Oops"]
+RESPONSE_LINES = [
+    ["Content-Type: text/html"],
+    ["Content-Type: TEXT/html; charset=utf-8"],
+    ["Content-Type: application/json"],
+    ["Content-Type: image/png"],
+    ["Content-Type: multipart/form-data"],
+    [],
+]
+MORE_LINES = [
+    [],
+    ['ETag: "abc"'],
+    ['ETag: W/"abc"'],
+    ["ETag: abc"],
+    ['ETag: "a"', 'ETag: "b"'],
+    ["Cache-Control: no-transform"],
+    ["Cache-Control: max-age=3, No-Transform"],
+    ["Cache-Control: max-age=3"],
+    ["Content-Encoding: gzip"],
+    ["Vary: Cookie"],
+]
+FRAMINGS = ["length", "chunked", "empty", "old", "close"]
+COMPARED = (b"content-encoding", b"vary", b"etag", b"content-length", b"transfer-encoding", b"content-type")
+
+
+def cases(seed: int, count: int) -> list[tuple[bytes, bytes]]:
+    """Requests, and the responses to them."""
+    chance = random.Random(seed)
+    made = []
+    for _ in range(count):
+        usual = chance.random() < 0.5
+        method = "GET" if usual else chance.choice(["GET", "POST", "HEAD"])
+        version = "HTTP/1.1" if usual else chance.choice(["HTTP/1.1", "HTTP/1.0"])
+        lines = [f"{method} / {version}", "Host: h", "Connection: close"]
+        lines += chance.choice(REQUEST_LINES) + ([] if usual else chance.choice(AGENTS))
+        if method == "POST":
+            lines.append("Content-Length: 0")
+        answer = [f"HTTP/1.1 {STATUSES[0] if usual else chance.choice(STATUSES)}"]
+        answer += chance.choice(RESPONSE_LINES) + chance.choice(MORE_LINES)
+        # To a client of HTTP/1.0 HAProxy names chunks that it does not make.
+        framing = chance.choice([one for one in FRAMINGS if one != "chunked" or version == "HTTP/1.1"])
+        body = TEXT
+        if framing == "chunked":
+            answer.append("Transfer-Encoding: chunked")
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(TEXT), TEXT)
+        elif framing in ("length", "empty", "old"):
+            body = b"" if framing == "empty" else TEXT
+            answer.append(f"Content-Length: {len(body)}")
+        if framing == "old":
+            answer[0] = answer[0].replace("1.1", "1.0")
+        body = b"" if method == "HEAD" else body
+        made.append(("\r\n".join([*lines, "", ""]).encode(), "\r\n".join([*answer, "", ""]).encode() + body))
+    return made
+
+
+class Answering(threading.Thread):
+    """A server that says the next response to whoever comes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.listening.bind(str(path))
+        self.listening.listen()
+        self.next = b""
+        self.asked = b""
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            client, _ = self.listening.accept()
+            with client:
+                client.settimeout(10)
+                got = b""
+                while b"\r\n\r\n" not in got:
+                    data = client.recv(65536)
+                    if not data:
+                        return
+                    got += data
+                self.asked = got
+                client.sendall(self.next)
+
+    def end(self, path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(path))
+        self.join(10)
+        self.listening.close()
+
+
+@contextlib.contextmanager
+def answering(path: Path) -> Iterator[Answering]:
+    server = Answering(path)
+    try:
+        yield server
+    finally:
+        server.end(path)
+
+
+def outcome(got: bytes) -> tuple[object, ...]:
+    """The status, the fields that compression touches, and the body decoded."""
+    head, _, body = got.partition(b"\r\n\r\n")
+    lines = [line.partition(b":") for line in head.split(b"\r\n")]
+    fields = sorted((n.lower(), v.strip().lower()) for n, _, v in lines[1:] if n.lower() in COMPARED)
+    if (b"transfer-encoding", b"chunked") in fields and body:
+        framed = ChunkedBody()
+        body = framed.feed(body)
+        assert framed.done
+    codings = [value for name, value in fields if name == b"content-encoding"]
+    if codings == [b"gzip"] and body[:2] == b"\x1f\x8b":
+        body = zlib.decompress(body, 31)
+    elif codings == [b"deflate"]:
+        try:
+            body = zlib.decompress(body, 15)
+        except zlib.error:
+            body = zlib.decompress(body, -15)
+    return lines[0][0][9:12], fields, body
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_the_same_responses_are_compressed(tmp_path, name):
+    theirs, ours = CONFIGS[name]
+    front, back = tmp_path / "front.sock", tmp_path / "back.sock"
+    text = (
+        f"frontend fe\n  bind unix@{front}\n  {theirs}\n  default_backend be\n"
+        f"backend be\n  server s unix@{back}\n"
+    )
+    compressed = 0
+    with answering(back) as server, running(tmp_path, text):
+        for request, response in cases(len(name), 500):
+            server.next = response
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(10)
+                client.connect(str(front))
+                client.sendall(request)
+                got = b""
+                while piece := client.recv(65536):
+                    got += piece
+            world = World(frontend={"compression": ours})
+            here = world.client(request)
+            asked = here.server.got
+            here.server.says(response)
+            if here.link is not None:
+                here.server.ends()
+            assert outcome(here.got) == outcome(got), (request, response)
+            assert (b"accept-encoding" in asked.lower()) == (b"accept-encoding" in server.asked.lower())
+            compressed += world.frontend.comp_rsp
+    assert compressed > 10, "the cases hit something"
