@@ -9,6 +9,7 @@ import json
 import os
 import re
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 import attrs
@@ -52,6 +53,7 @@ The following commands are valid at this level:
   show info                               : report information about the process
   show stat                               : report counters for each proxy and server, as CSV
   show status                             : routers and servers, as JSON
+  show cache                             : the caches of responses, and what they hold
   show table [<table> [<filter>]*]        : stick tables, or the entries of one
   show version                            : show the version
   show vrrp                               : state of every virtual router
@@ -93,6 +95,7 @@ class Commands:
             ("set weight", self._set_weight),
             ("get weight", self._get_weight),
             ("show table", self._stick.show),
+            ("show cache", lambda _: self._caches()),
             ("clear table", self._stick.clear),
             ("set table", self._stick.set),
             *self._patterns.verbs("acl"),
@@ -170,6 +173,20 @@ class Commands:
             return f"No such proxy: {words[0]}.\n"
         self._plane.refresh()
         return self._plane.process.faults.show(words[0] if words else "", kind)
+
+    def _caches(self) -> str:
+        if self._plane.workers():
+            return "Each worker has caches of its own: 'show stat' has their lookups and hits.\n"
+        now = int(time.time())
+        lines = []
+        for store in self._plane.stores.values():
+            lines.append(f"{store.name}: {len(store)} entries, {store.used} of {store.most} bytes")
+            lines += [
+                f"  hash:{zlib.crc32(entry.key)} size:{entry.size} expire:{entry.expires - now} "
+                f"key:{entry.key.decode('latin-1')}"
+                for entry in store.entries()
+            ]
+        return "\n".join(lines) + "\n"
 
     def _status(self) -> str:
         config = self._plane.config

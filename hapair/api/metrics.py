@@ -25,6 +25,8 @@ _VALUES = (
     ("comp_out", "http_comp_bytes_out_total", "counter"),
     ("comp_byp", "http_comp_bytes_bypassed_total", "counter"),
     ("comp_rsp", "http_comp_responses_total", "counter"),
+    ("cache_lookups", "http_cache_lookups_total", "counter"),
+    ("cache_hits", "http_cache_hits_total", "counter"),
     ("req_tot", "http_requests_total", "counter"),
     ("ereq", "request_errors_total", "counter"),
     ("econ", "connection_errors_total", "counter"),

@@ -113,16 +113,18 @@ def _frontend(frontend: Frontend, iid: int) -> Row:
         row["req_tot"] = frontend.requests
         row |= {f"hrsp_{i}xx": frontend.responses[i] for i in range(1, 6)}
         row["hrsp_other"] = frontend.responses[0]
-        row |= _compressed(frontend)
+        row |= _http_counts(frontend)
     return row
 
 
-def _compressed(side: Frontend | Backend) -> Row:
+def _http_counts(side: Frontend | Backend) -> Row:
     return {
         "comp_in": side.comp_in,
         "comp_out": side.comp_out,
         "comp_byp": 0,  # nothing is left uncompressed for want of CPU
         "comp_rsp": side.comp_rsp,
+        "cache_lookups": side.cache_lookups,
+        "cache_hits": side.cache_hits,
     }
 
 
@@ -202,7 +204,7 @@ def _backend(backend: Backend, iid: int) -> Row:
         "uweight": sum(server.weight for server in servers if server.eligible),
     }
     if backend.http:
-        row |= _compressed(backend)
+        row |= _http_counts(backend)
     return row
 
 

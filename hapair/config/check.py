@@ -32,6 +32,7 @@ from hapair.config.locate import Path
 from hapair.config.model import (
     Api,
     Backend,
+    Cache,
     Email,
     Frontend,
     IPAddress,
@@ -81,6 +82,7 @@ class Draft:
     """Also those with a mistake in them."""
     trackers: Mapping[tuple[str, str], Tracker] = attrs.field(factory=dict)
     stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
+    caches: Mapping[str, Cache] = attrs.field(factory=dict)
     peers: Peers | None = None
     userlists: Mapping[str, UserList] = attrs.field(factory=dict)
     tracker_names: Mapping[str, frozenset[str]] = attrs.field(factory=dict)

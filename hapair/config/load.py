@@ -39,7 +39,7 @@ TableMistakes = Callable[[NodeConfig], "Iterable[tuple[KeyPath, int, str]]"]
 SECTIONS = (
     *("node", "api", "peers", "email", "vrrp", "sync_group"),
     *(f"track_{kind}" for kind in tables_track.PARSERS),
-    *("userlist", "stick_table", "defaults", "frontend", "backend"),
+    *("userlist", "stick_table", "cache", "defaults", "frontend", "backend"),
 )
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -154,6 +154,7 @@ def load_text(
         sync_groups=draft.sync_groups,
         trackers=draft.trackers,
         stick_tables=draft.stick_tables,
+        caches=draft.caches,
         peers=draft.peers,
         userlists=draft.userlists,
     )
@@ -231,6 +232,7 @@ def _draft(tree: Mapping[str, Any], report: Report) -> Draft:
         },
         tracker_names={kind: _names(tree.get(f"track_{kind}")) for kind in tables_track.PARSERS},
         stick_tables=_read_named(tables.stick_table, tree, "stick_table", report),
+        caches=_read_named(tables.cache, tree, "cache", report),
         frontends=resolved,
         frontend_names=_names(tree.get("frontend")),
         backends={

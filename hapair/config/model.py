@@ -652,6 +652,22 @@ class Compression:
     """Servers are not asked for a coding."""
 
 
+@attrs.frozen
+class Cache:
+    """Responses kept in memory."""
+
+    total_max_size: int
+    """Megabytes, of each process that serves."""
+    max_object_size: int = 0
+    """Bytes of one response; 0 for a 256th of the whole."""
+    max_age: float = 60.0
+    """Seconds after which nothing is given again, whatever its server allows."""
+    process_vary: bool = False
+    """Keep what varies on Accept-Encoding or Referer, too."""
+    max_secondary_entries: int = 10
+    """Variants of one URI."""
+
+
 class Forwarded(Enum):
     """What a Forwarded header tells (RFC 7239)."""
 
@@ -1049,6 +1065,7 @@ class NodeConfig:
     """(kind, name) -> what `track = ["KIND.NAME"]` means."""
     stick_tables: Mapping[str, StickTable] = attrs.field(factory=dict)
     """Those that stand by themselves."""
+    caches: Mapping[str, Cache] = attrs.field(factory=dict)
     peers: Peers | None = None
     userlists: Mapping[str, UserList] = attrs.field(factory=dict)
 

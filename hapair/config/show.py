@@ -42,7 +42,7 @@ _DURATIONS = frozenset(
     "hard_stop_after guard_timeout advert_interval startup_delay preempt_delay garp_delay garp_refresh "
     "garp_lower_prio_delay garp_interval gna_interval slowstart pool_purge_delay tcp_request_inspect_delay "
     "expire inter fastinter downinter delay_before_retry warmup notify_timeout timeout interval "
-    "maxidle maxlife".split()
+    "maxidle maxlife max_age".split()
 )
 """Fields that are seconds, beside the timeouts."""
 
@@ -59,6 +59,7 @@ def show(config: NodeConfig) -> str:
     for (kind, name), tracker in config.trackers.items():
         tree.setdefault(f"track_{kind}", {})[name] = _plain(tracker, without=("name",))
     tree["stick_table"] = {name: _plain(one) for name, one in config.stick_tables.items()}
+    tree["cache"] = {name: _plain(one) for name, one in config.caches.items()}
     tree["userlist"] = {
         name: {"user": {who: _user(user) for who, user in one.users.items()}, "group": _toml(one.groups)}
         for name, one in config.userlists.items()

@@ -16,6 +16,7 @@ import attrs
 from hapair.config import (
     addresses,
     balancing,
+    caches,
     fields,
     sources,
     stick,
@@ -367,6 +368,7 @@ node = table(
 )
 
 userlist = tables_users.userlist
+cache = caches.cache
 
 peers = table(Peers, listen=addresses.peer, peer=addresses.peer)
 

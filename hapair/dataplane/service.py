@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from hapair.cache.store import Store, make_stores
 from hapair.dataplane.arrival import Arrival
 from hapair.dataplane.bug_log import BugLog
 from hapair.dataplane.endpoint import ClientEnd, ServerEnd
@@ -97,6 +98,7 @@ class Prepared:
     backends: Mapping[str, Backend]
     frontends: Mapping[str, Frontend]
     tables: Mapping[str, Named]
+    stores: Mapping[str, Store]
     changes: Changes = ()
     """Files of patterns with other lines than rules know."""
 
@@ -137,6 +139,8 @@ class DataPlane:
         self.references = References()
         """Files of patterns and maps that rules ask."""
         self.frontends: dict[str, Frontend] = {}
+        self.stores: dict[str, Store] = {}
+        """Kept responses, by the name of their cache."""
         self.listeners: dict[str, Listener] = {}
         self._sink = sink
         self._responder = responder
@@ -179,10 +183,12 @@ class DataPlane:
             addresses = resolve_all(config)
         wanted = config.all_stick_tables()
         named = make_tables(wanted, self.tables)
-        tables = Directory(named, userlists=make_userlists(config.userlists))
-        if running is not None and (running.all_stick_tables(), running.userlists) != (
+        stores = make_stores(config.caches, self.stores)
+        tables = Directory(named, userlists=make_userlists(config.userlists), caches=stores)
+        if running is not None and (running.all_stick_tables(), running.userlists, running.caches) != (
             wanted,
             config.userlists,
+            config.caches,
         ):
             running = None  # rules hold on to them: all are compiled anew
         backends: dict[str, Backend] = {}
@@ -210,7 +216,7 @@ class DataPlane:
                         sockets[bind.text] = self._bind(bind, bound)
             changed = self._reread()
             bound.pop_all()
-        return Prepared(config, addresses, sockets, backends, frontends, named, changed)
+        return Prepared(config, addresses, sockets, backends, frontends, named, stores, changed)
 
     def _reread(self) -> Changes:
         try:
@@ -256,6 +262,7 @@ class DataPlane:
         """Switch over.  Unchanged listeners, sessions and servers do not notice."""
         self.config = prepared.config
         self.tables = dict(prepared.tables)
+        self.stores = dict(prepared.stores)
         for reference, lines in prepared.changes:
             reference.replace(lines)
         self._gated = frozenset(gated)

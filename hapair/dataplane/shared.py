@@ -25,9 +25,9 @@ ENTRIES: Final = 16384
 """Frontends, backends and servers; 4 MiB for each worker, of which only what is used takes memory."""
 
 PROCESS: Final = ("current", "highest", "total")
-COMPRESSION: Final = ("comp_in", "comp_out", "comp_rsp")
-FRONTEND: Final = (*PROCESS, "requests", "request_errors", "bytes_in", "bytes_out", *COMPRESSION)
-BACKEND: Final = (*PROCESS, "queued", *COMPRESSION)
+HTTP: Final = ("comp_in", "comp_out", "comp_rsp", "cache_lookups", "cache_hits")
+FRONTEND: Final = (*PROCESS, "requests", "request_errors", "bytes_in", "bytes_out", *HTTP)
+BACKEND: Final = (*PROCESS, "queued", *HTTP)
 SERVER: Final = (
     *PROCESS,
     *("bytes_in", "bytes_out", "connect_errors", "response_errors", "retries", "redispatches"),

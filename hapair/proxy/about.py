@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hapair.errors import BadMessage
 from hapair.http1.body import ChunkedBody
-from hapair.http1.framing import CHUNKED
+from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
 from hapair.proxy.captures import cookie, headers
 from hapair.proxy.log_record import Record
 from hapair.proxy.proxy_protocol import UNIQUE_ID_LONGEST, Place
@@ -22,6 +22,8 @@ from hapair.tables.tracks import Tracks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hapair.cache.store import Draft
+    from hapair.cache.vary import Asked
     from hapair.http1.head import Request, Response
     from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
@@ -78,6 +80,11 @@ class About:
         self.response: Response | None = None
         self.own: list[bytes] | None = None
         """The head of an answer of ours."""
+        self.cache_key = b""
+        self.kept_from_cache = False
+        self.asked: Asked | None = None
+        self.draft: Draft | None = None
+        self.kept_in = ""
         self.compressed = ""
         """The algorithm that the response is compressed with, if it is."""
         self.held = b""
@@ -101,7 +108,9 @@ class About:
         self._forget_captured()
         self.response = self.own = self._target = self.log_level = self._own_number = None
         self._unique_id = None
-        self.compressed = ""
+        self.compressed = self.kept_in = ""
+        self.cache_key = b""
+        self.draft = None
         self._hints = []
         self.held = b""
 
@@ -221,6 +230,24 @@ class About:
             self._unique_id = b""  # for a format that asks for itself
             self._unique_id = make(self._facts)[:UNIQUE_ID_LONGEST]
         return self._unique_id
+
+    @property
+    def is_kept(self) -> bool:
+        return bool(self.kept_in)
+
+    @property
+    def response_length(self) -> int | None:
+        response = self.response
+        if response is None or response.length == UNTIL_CLOSE:
+            return None
+        return -1 if response.length == CHUNKED else response.length
+
+    def count_lookup(self, *, hit: bool) -> None:
+        """For the side whose rule has asked a cache."""
+        session = self._session
+        side: Frontend | Backend = session.frontend if session.backend is None else session.backend
+        side.cache_lookups += 1
+        side.cache_hits += hit
 
     @property
     def status(self) -> int:

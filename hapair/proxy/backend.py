@@ -119,6 +119,7 @@ class Backend:
         self.highest = 0
         self.total = 0
         self.compresses = config.compression is not None
+        self.cache_lookups = self.cache_hits = 0
         self.comp_in = self.comp_out = self.comp_rsp = 0
         """As the frontend's."""
         self.last_refusal = ""

@@ -94,11 +94,12 @@ class Compression:
         return not kind.startswith(b"multipart") and (not self._types or kind.startswith(self._types))
 
 
-def compression(frontend: model.Frontend, backend: model.Backend) -> Compression | None:
+def compression(frontend: model.Frontend, backend: model.Backend | None) -> Compression | None:
     """For requests of this frontend in this backend; None where nothing is compressed."""
-    if frontend.compression is None and backend.compression is None:
+    theirs = backend.compression if backend is not None else None
+    if frontend.compression is None and theirs is None:
         return None
-    made = Compression(frontend.compression, backend.compression)
+    made = Compression(frontend.compression, theirs)
     return made if made.algos else None
 
 

@@ -31,6 +31,7 @@ from hapair.proxy.session import (
 )
 
 if TYPE_CHECKING:
+    from hapair.cache.store import Draft
     from hapair.config.model import Algo
     from hapair.http1.body import ChunkedBody
     from hapair.http1.codings import Encoder
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hapair.proxy.frontend import Frontend
     from hapair.rules.facts import Facts
     from hapair.rules.verdicts import Answer, Rule, Verdict
+    from hapair.rules.verdicts import Kept as KeptResponse
 
 # Where we are with what the client sends.
 IDLE: Final = 0
@@ -50,6 +52,7 @@ _LINGER_TIME: Final = 2.0
 BODY_GRACE: Final = 20.0
 """Seconds that a request body may take to begin, before its rate counts."""
 NO_REQUEST: Final = Request()
+NOTHING: Final = memoryview(b"")
 
 
 class Exchange(Session):
@@ -63,11 +66,14 @@ class Exchange(Session):
         "_body_due",
         "_body_left",
         "_compressor",
+        "_copy",
         "_dechunk",
         "_encoder",
         "_head",
         "_head_at",
         "_kept",
+        "_kept_response",
+        "_left",
         "_next_rule",
         "_response_chunks",
         "_response_left",
@@ -137,6 +143,12 @@ class Exchange(Session):
         """What compresses the response, if that suits it."""
         self._encoder: Encoder | None = None
         """What does."""
+        self._copy: Draft | None = None
+        """A cache's copy of the response, as it comes."""
+        self._kept_response: KeptResponse | None = None
+        """What a cache has for the client."""
+        self._left = NOTHING
+        """What the client has yet to get of that."""
         self._status = -1
         self.cookie_in = "-"
         self.cookie_out = "-"
@@ -163,7 +175,8 @@ class Exchange(Session):
         self.handshake = 0.0
         self.outgoing = None
         self._answer_begun = self._dechunk = self._waits_for_body = self._rule_waits = False
-        self._compressor = self._encoder = None
+        self._compressor = self._encoder = self._copy = self._kept_response = None
+        self._left = NOTHING
         self.portion = RECEIVE
         self._status = -1
         self.sent = 0
@@ -202,13 +215,19 @@ class Exchange(Session):
             self._body_due = max(self._body_due, now + BODY_GRACE)
 
     def _expect_response(self, now: float) -> None:
+        if self._kept_response is not None:
+            self.deadline = now + self.frontend.client_timeout
+            return
         assert self.backend is not None
         self.deadline = now + self.backend.server_timeout
 
     def _finish(self, flags: str, now: float) -> None:
         """The request is over and the client has, or will have, all of the answer."""
         backend = self.backend
-        if self.stage != NONE:
+        if self._copy is not None:
+            self._copy.drop()  # unless it is complete
+            self._copy = None
+        if self.stage != NONE and self._kept_response is None:
             assert backend is not None
             assert self.server is not None
             if not self._server_keeps or self.frontend.server_close or backend.server_close:

@@ -89,6 +89,8 @@ class Frontend:
         "by_path",
         "bytes_in",
         "bytes_out",
+        "cache_hits",
+        "cache_lookups",
         "client_fin",
         "client_timeout",
         "comp_in",
@@ -227,11 +229,12 @@ class Frontend:
         """By the first digit of the status; 0 for any other."""
         self.bytes_in = 0
         self.bytes_out = 0
+        self.cache_lookups = self.cache_hits = 0
         self.comp_in = self.comp_out = self.comp_rsp = 0
         """Bytes before and after compression, and the responses."""
         self.entry = -1
         self.marks_for: dict[str, tuple[Backend, Marks | None]] = {}
-        self.compression_for: dict[str, tuple[Backend, Compression | None]] = {}
+        self.compression_for: dict[str, tuple[Backend | None, Compression | None]] = {}
 
     def full(self) -> bool:
         """As `Process.full`, by the frontend's own limit."""
@@ -284,13 +287,14 @@ class Frontend:
         self.marks_for[backend.name] = backend, made
         return made
 
-    def compression(self, backend: Backend) -> Compression | None:
-        """What is compressed of what `backend` answers."""
-        known = self.compression_for.get(backend.name)
+    def compression(self, backend: Backend | None) -> Compression | None:
+        """What is compressed of what `backend`, or a cache before any backend is chosen, answers."""
+        name = backend.name if backend is not None else ""
+        known = self.compression_for.get(name)
         if known is not None and known[0] is backend:
             return known[1]
-        made = compression(self.config, backend.config)
-        self.compression_for[backend.name] = backend, made
+        made = compression(self.config, backend.config if backend is not None else None)
+        self.compression_for[name] = backend, made
         return made
 
     def adopt_counters(self, before: Frontend) -> None:
@@ -305,6 +309,7 @@ class Frontend:
         self.lines = before.lines
         self.bytes_in = before.bytes_in
         self.bytes_out = before.bytes_out
+        self.cache_lookups, self.cache_hits = before.cache_lookups, before.cache_hits
         self.comp_in, self.comp_out, self.comp_rsp = before.comp_in, before.comp_out, before.comp_rsp
 
     def refused(self, why: str) -> None:

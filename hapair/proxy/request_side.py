@@ -17,7 +17,7 @@ from hapair.proxy.about import About
 from hapair.proxy.backend import ANY
 from hapair.proxy.exchange import BODY, BODY_GRACE, COMPLETE, HEAD, IDLE, Exchange
 from hapair.proxy.session import AGAIN, CONNECTING, QUEUED, RECEIVED, RETRYING, TUNNEL, WAITING
-from hapair.rules.verdicts import Allow, Answer, Reject, Tarpit, WaitForBody
+from hapair.rules.verdicts import Allow, Answer, Kept, Reject, Tarpit, WaitForBody
 
 if TYPE_CHECKING:
     from hapair.proxy.backend import Backend
@@ -148,6 +148,9 @@ class RequestSide(Exchange):
                 continue
             if isinstance(verdict, Allow):
                 break
+            if isinstance(verdict, Kept):
+                self._kept_response = verdict
+                continue
             if isinstance(verdict, WaitForBody):
                 if self._body_lacks(verdict.at_least):
                     self._rules, self._next_rule = rules, i + 1
@@ -159,7 +162,18 @@ class RequestSide(Exchange):
             self._end_by_rule(verdict, now)
             return False
         self.about.settle()
+        if self._kept_response is not None:
+            self._give_kept(self._kept_response, now)
+            return False
         return True
+
+    def _give_kept(self, kept: Kept, now: float) -> None:
+        """Answer with what a cache has."""
+        raise NotImplementedError
+
+    def _give_more(self, now: float) -> None:
+        """The client has taken what it got of that: the next part."""
+        raise NotImplementedError
 
     def send_hints(self, lines: list[bytes]) -> None:
         """Tell the client early what the answer will say (RFC 8297)."""
@@ -249,7 +263,7 @@ class RequestSide(Exchange):
             self._stick(request, now)
         self._place(now, self.wanted)
 
-    def _choose_coding(self, request: Request, backend: Backend) -> None:
+    def _choose_coding(self, request: Request, backend: Backend | None) -> None:
         compression = self.frontend.compression(backend)
         if compression is not None:
             algo = compression.chosen(request)
@@ -344,6 +358,9 @@ class RequestSide(Exchange):
             return
         if self.stage == RECEIVED:
             self._finish("--", now)
+            return
+        if self._left:
+            self._give_more(now)
             return
         data, self.rest = self.rest, b""
         self._read_head(data, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hapair.errors import BadMessage
 from hapair.http1.body import ChunkedBody, chunk, last_chunk
@@ -25,6 +25,10 @@ from hapair.proxy.session import (
     WAITING,
 )
 from hapair.rules.verdicts import Answer, Reject
+
+if TYPE_CHECKING:
+    from hapair.cache.store import Entry
+    from hapair.rules.verdicts import Kept
 
 _CHALLENGES: Final = (401, 407)
 _CHALLENGING: Final = (b"www-authenticate", b"proxy-authenticate")
@@ -138,7 +142,6 @@ class ResponseSide(RequestSide):
     def _answer(self, response: Response, rest: bytes, now: float) -> None:
         """Send a final response's head, and what there is of its body."""
         request, frontend, backend = self.request, self.frontend, self.backend
-        assert backend is not None
         self._answered_at = now
         self._status = status = response.status
         about = self.about
@@ -195,9 +198,10 @@ class ResponseSide(RequestSide):
             if about is not None:
                 about.compressed = algo.value
             frontend.comp_rsp += 1
-            backend.comp_rsp += 1
+            if backend is not None:
+                backend.comp_rsp += 1
             self.portion = LABORIOUS
-        elif length >= 0:
+        elif length >= 0 and self._copy is None:
             left = length - len(rest)
             if left < 0:
                 rest = rest[:length]
@@ -218,7 +222,7 @@ class ResponseSide(RequestSide):
         self._response_left = length if length >= 0 else UNTIL_CLOSE
         self._response_chunks = ChunkedBody() if length == CHUNKED else None
         self._expect_response(now)
-        if rest:
+        if rest or not length:
             self._relay_body(rest, now)
 
     def _log_early(self, coming: int, now: float) -> None:
@@ -233,8 +237,7 @@ class ResponseSide(RequestSide):
     def _mark(self, response: Response, now: float) -> None:
         """What every response that goes out gets: the persistence cookie, and what the last rules say."""
         frontend, backend = self.frontend, self.backend
-        assert backend is not None
-        if backend.persistence is not None:
+        if backend is not None and backend.persistence is not None and self._kept_response is None:
             backend.persistence.mark(self, response, int(now + frontend.dates.offset))
         if self.about is not None and frontend.rules.after_response:
             self._apply(frontend.rules.after_response)
@@ -242,12 +245,16 @@ class ResponseSide(RequestSide):
     def _answered_by_rule(self, now: float) -> bool:
         """Apply the rules about a response; true when the client gets another one in its place."""
         backend = self.backend
-        assert backend is not None
-        lists = (backend.rules.tcp_response, backend.rules.http_response, self.frontend.rules.http_response)
+        lists = [self.frontend.rules.http_response]
+        if backend is not None:
+            lists.insert(0, backend.rules.http_response)
+            if self._kept_response is None:
+                lists.insert(0, backend.rules.tcp_response)
         if not any(lists):
             return False  # and its lines need not be looked at
         for rules in lists:
             verdict = self._apply(rules) if rules else None
+            self._copy = self.about.draft
             if isinstance(verdict, Answer):
                 self._answer_by_rule(verdict, "PH" if verdict.refuses else "LR", now)
                 return True
@@ -273,10 +280,6 @@ class ResponseSide(RequestSide):
             done = chunks.done
             if done and chunks.rest:
                 self._server_keeps = False
-            if self._dechunk or self._encoder is not None:
-                data = body
-            else:
-                data = chunk(body) + last_chunk(chunks.trailers) if done else chunk(body)
         elif self._response_left >= 0:
             left = self._response_left - len(data)
             if left < 0:
@@ -284,11 +287,19 @@ class ResponseSide(RequestSide):
                 self._server_keeps = False
                 left = 0
             self._response_left = left
+            body = data
             done = not left
         else:
+            body = data
             done = False
+        if self._copy is not None:
+            self._copy.take(body)
         if self._encoder is not None:
-            data = self._encoded(data, chunks.trailers if chunks is not None else [], done=done)
+            data = self._encoded(body, chunks.trailers if chunks is not None else [], done=done)
+        elif chunks is None or self._dechunk:
+            data = body
+        else:
+            data = chunk(body) + last_chunk(chunks.trailers) if done else chunk(body)
         if data:
             self.to_client = self.to_client + data if self.to_client else data
             self.sent += len(data)
@@ -301,17 +312,53 @@ class ResponseSide(RequestSide):
         """A part of the body, or its end, as the client gets it: coded and chunked."""
         encoder, frontend, backend = self._encoder, self.frontend, self.backend
         assert encoder is not None
-        assert backend is not None
         coded = encoder.take(data, last=done)
-        for counts in (frontend, backend):
-            counts.comp_in += len(data)
-            counts.comp_out += len(coded)
+        frontend.comp_in += len(data)
+        frontend.comp_out += len(coded)
+        if backend is not None:
+            backend.comp_in += len(data)
+            backend.comp_out += len(coded)
         return chunk(coded) + last_chunk(trailers) if done else chunk(coded)
 
+    def _give_kept(self, kept: Kept, now: float) -> None:
+        """Answer with what a cache has, as if a server had said it just now."""
+        entry: Entry = kept.entry
+        frontend = self.frontend
+        response = Response()
+        response.length = 0 if kept.known else len(entry.body)
+        response.status = 304 if kept.known else 200
+        first = b"HTTP/1.1 304 Not Modified" if kept.known else entry.lines[0]
+        response.lines = [first, *entry.lines[1:]]
+        if not kept.known:
+            response.add(b"Content-Length: %d" % len(entry.body))
+        response.add(b"Age: %d" % entry.age(int(now + frontend.dates.offset)))
+        if not kept.known and self.request.method != b"HEAD":
+            self._left = memoryview(entry.body)
+        self.about.kept_in = kept.name
+        self.placed_at = self.assigned_at = self.connected_at = now
+        if frontend.compresses or (self.backend is not None and self.backend.compresses):
+            self._choose_coding(self.request, self.backend)
+        self._answer(response, b"", now)
+        self._give_more(now)
+
+    def _give_more(self, now: float) -> None:
+        """The client has taken what it got of that: the next part, so that little waits for it."""
+        if self._left and self.stage == RECEIVING:
+            part, self._left = self._left[: self.portion], self._left[self.portion :]
+            self._relay_body(bytes(part), now)
+            if self._left:
+                self.orders |= AGAIN
+
     def _response_complete(self, now: float) -> None:
+        if self._copy is not None:
+            if self._response_chunks is not None and self._response_chunks.trailers:
+                self._copy.drop()  # they are no part of a body
+            else:
+                self._copy.complete()
+            self._copy = None
         self._response_chunks = self._encoder = None
         if self.reading == COMPLETE and not self.to_server:
-            self._finish("--", now)
+            self._finish("--" if self._kept_response is None else "LR", now)
             return
         # The server answered early; it still gets the rest of the request.
         self.stage = RECEIVED

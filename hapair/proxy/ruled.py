@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hapair.cache.store import make_stores
 from hapair.config.model import LogFormat, Mode
 from hapair.proxy.balance_key import compile_key
 from hapair.rules.acl import Setting, compile_acl, compile_condition
@@ -158,8 +159,12 @@ class BackendRules:
 
 
 def table_mistakes(config: model.NodeConfig) -> Iterator[tuple[tuple[str | int, ...], int, str]]:
-    """Path, offset and message of each rule that asks for what no stick table has."""
-    tables = Directory(make_tables(config.all_stick_tables(), {}), userlists=make_userlists(config.userlists))
+    """Path, offset and message of each rule that asks for what no stick table, user list or cache has."""
+    tables = Directory(
+        make_tables(config.all_stick_tables(), {}),
+        userlists=make_userlists(config.userlists),
+        caches=make_stores(config.caches, {}),
+    )
     places: list[tuple[str, model.Frontend | model.Backend]] = [
         *(("frontend", one) for one in config.frontends.values()),
         *(("backend", one) for one in config.backends.values()),

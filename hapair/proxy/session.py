@@ -482,7 +482,8 @@ class Session:
 
     def _no_server(self) -> bytes:
         """`backend/server` of a log line when there was no server."""
-        return (self.backend.label if self.backend is not None else self.frontend.label) + b"/<NOSRV>"
+        side = self.backend.label if self.backend is not None else self.frontend.label
+        return side + (b"/<CACHE>" if self.about is not None and self.about.is_kept else b"/<NOSRV>")
 
     def _tcplog(self, begun: float, flags: str, now: float) -> bytes:
         """A line of what `option tcplog` writes."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hapair.rules import action_answers, action_edits, action_state, action_table
+from hapair.rules import action_answers, action_cache, action_edits, action_state, action_table
 from hapair.rules.acl import Setting, compile_condition
 from hapair.rules.action_words import Words
 from hapair.rules.arguments import did_you_mean
@@ -63,6 +63,7 @@ ACTIONS: Final[dict[str, dict[str, Make]]] = {
         "strict-mode": _strict_mode,
         **_ENDS,
         **action_answers.REQUEST,
+        **action_cache.REQUEST,
         **action_edits.REQUEST,
         **action_state.COMMON,
         **action_state.REQUEST,
@@ -73,6 +74,7 @@ ACTIONS: Final[dict[str, dict[str, Make]]] = {
         "strict-mode": _strict_mode,
         "silent-drop": _ENDS["silent-drop"],
         **action_answers.RESPONSE,
+        **action_cache.RESPONSE,
         **action_edits.RESPONSE,
         **action_state.COMMON,
         **action_table.ACTIONS,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from hapair.cache.store import Draft
+    from hapair.cache.vary import Asked
     from hapair.rules.client_hello import Hello
     from hapair.rules.values import Value
     from hapair.tables.tracks import Tracks
@@ -118,6 +120,24 @@ class Transaction(Protocol):
     response_lines: list[bytes] | None
     compressed: str
     """The algorithm that the response is compressed with; empty for none."""
+    cache_key: bytes
+    """What a cache calls the request's answer; empty where none was asked."""
+    kept_from_cache: bool
+    """The request is none that caches may have to do with."""
+    asked: Asked | None
+    """What its answer may vary on; None where no cache has looked."""
+    draft: Draft | None
+    """The cache's copy of the response, as it comes."""
+    is_kept: bool
+    """The response comes from a cache itself."""
+    kept_in: str
+    """From which one; empty for none."""
+    response_length: int | None
+    """Bytes of the response's body; -1 in chunks, None up to the end of the connection."""
+
+    def count_lookup(self, *, hit: bool) -> None:
+        """A cache was asked, and had it or not."""
+
     body: bytes
     """What has come of the request's body."""
     body_size: int

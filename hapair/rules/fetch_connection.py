@@ -185,6 +185,8 @@ FETCHES: Final[dict[str, Fetch]] = {
         "bytes of a server's stream behind their length",
         most=3,
     ),
+    "res.cache_hit": about("bool", RESPONSE, lambda a: a.is_kept, "does the response come from a cache?"),
+    "res.cache_name": about("str", RESPONSE, lambda a: a.kept_in.encode() or None, "and from which"),
     "res.comp": about("bool", RESPONSE, lambda a: bool(a.compressed), "is the response compressed?"),
     "res.comp_algo": about("str", RESPONSE, lambda a: a.compressed.encode() or None, "and how"),
     "res.ssl_hello_type": about(

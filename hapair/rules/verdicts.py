@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
@@ -60,7 +60,19 @@ class WaitForBody:
     """Bytes; 0 for all."""
 
 
-Verdict = Allow | Answer | Tarpit | Reject | Close | WaitForBody
+@attrs.frozen
+class Kept:
+    """Once the rules have been asked the client gets a kept response."""
+
+    entry: Any
+    """`cache.store.Entry`; opaque here."""
+    name: str
+    """Of its cache."""
+    known: bool
+    """The client has it already: 304."""
+
+
+Verdict = Allow | Answer | Tarpit | Reject | Close | WaitForBody | Kept
 Act = Callable[["Facts"], "Verdict | None"]
 
 

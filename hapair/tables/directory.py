@@ -50,6 +50,8 @@ class Directory:
     """The frontend or backend whose table is meant when none is named."""
     userlists: Mapping[str, Any] = attrs.field(factory=dict)
     """`rules.userlists` by name: what rules of the same node look up beside tables."""
+    caches: Mapping[str, Any] = attrs.field(factory=dict)
+    """`cache.store` by name; the same."""
 
     def of(self, own: str) -> Directory:
         """The same for the rules of another place."""

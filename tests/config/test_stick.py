@@ -61,6 +61,7 @@ def test_a_size_is_a_number_of_entries():
         ('stick_table = { type = "ipv5" }', 'did you mean "ipv6"'),
         ('http_request = ["track-sc0 src"]', "main has no stick_table of its own"),
         ('http_request = ["track-sc0 src table nope"]', "there is no stick table 'nope'"),
+        ('http_request = ["cache-use nope"]', "there is no cache 'nope'"),
         ('acl.many = "src_http_req_rate(web) gt 3"', "there is no stick table 'web'"),
     ],
 )

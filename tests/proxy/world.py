@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from hapair.cache.store import make_stores
 from hapair.config import model
 from hapair.proxy.backend import ANY, PROVEN, Backend
 from hapair.proxy.frontend import Frontend, Process
@@ -176,6 +177,7 @@ class World:
         responder: Any = None,
         tables: dict[str, model.StickTable] | None = None,
         userlists: dict[str, Any] | None = None,
+        caches: dict[str, model.Cache] | None = None,
         **backend: Any,
     ) -> None:
         self.now = START
@@ -187,7 +189,8 @@ class World:
         """Server name -> `refused`, `hangs` or `no descriptor`; anything else connects at once."""
         config = model.Backend(name="be", servers=servers, mode=mode, timeout=timeouts, **backend)
         self.tables = make_tables(tables or {}, {})
-        directory = Directory(self.tables, userlists=userlists or {})
+        self.caches = make_stores(caches or {}, {})
+        directory = Directory(self.tables, userlists=userlists or {}, caches=self.caches)
         self.backend = Backend(config, {s.name: None for s in servers}, self.woken, tables=directory)
         self.process = Process(1000)
         http = mode is model.Mode.HTTP
