@@ -54,6 +54,7 @@ HOT = [
     "hapair/proxy/response_side.py",
     "hapair/proxy/server.py",
     "hapair/proxy/session.py",
+    "hapair/proxy/silence.py",
     "hapair/proxy/tally.py",
     "hapair/proxy/transaction.py",
     "hapair/proxy/tunnel.py",

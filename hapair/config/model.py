@@ -531,7 +531,7 @@ class Timeouts:
     """How long a tarpitted client waits for its answer."""
     queue: float = inf
     tunnel: float = inf
-    """Silence of both in a tunnel or a stream, in place of `client` and `server`."""
+    """Silence of either side in a tunnel or a stream, in place of `client` and `server`."""
     client_fin: float = inf
     """Silence of a client that was told that nothing more comes."""
     server_fin: float = inf

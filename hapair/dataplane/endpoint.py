@@ -36,14 +36,13 @@ from hapair.proxy.session import (
     SILENT,
     Session,
 )
+from hapair.proxy.silence import HIGH_WATER
 
 if TYPE_CHECKING:
     from hapair.dataplane.reactor import Reactor
     from hapair.proxy.origin import Origin
     from hapair.proxy.server import Server
 
-HIGH_WATER: Final = 16384
-"""Bytes that may wait for one side before reading from the other stops."""
 AGAINS: Final = 16
 """Pipelined requests that one connection is answered in a row, before the others have their turn."""
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -191,7 +190,7 @@ class ServerEnd:
             return
         if mask & self.mask & WRITE:
             self.flush(session, now)
-            session.flushed(now)
+            session.server_took(now)
         if mask & ~WRITE and client.server_end is self:
             if session.server_ended and mask & ERROR:
                 session.server_eof(now, broken=True)
@@ -246,7 +245,7 @@ class ServerEnd:
                 session.to_server = b""
             else:
                 session.to_server = data[sent:]
-                session.flushed(now)
+                session.server_took(now)
                 if not self.mask & WRITE:
                     self._watch(self.mask | WRITE)
                 return
@@ -257,6 +256,10 @@ class ServerEnd:
         """The client took enough: read again."""
         if not self.mask & READ:
             self._watch(self.mask | READ)
+
+    def turn_away(self) -> None:
+        """Read nothing more."""
+        self._watch(self.mask & ~READ)
 
     def _watch(self, mask: int) -> None:
         if mask != self.mask:
@@ -565,5 +568,12 @@ class ClientEnd:
         """The session's deadline has passed."""
         if not self.closed:
             self.session.deadline = inf
-            self.session.timeout(now)
+            session = self.session
+            session.timeout(now)
+            # A side that was silent for too long is not listened to any more.
+            if session.client_ended and self.mask & READ:
+                self._watch(self.mask & ~READ)
+            end = self.server_end
+            if end is not None and session.server_ended:
+                end.turn_away()
             self.settle(now)

@@ -401,10 +401,17 @@ class Exchange(Session):
             self.orders |= RESET
         self._abandon(flags, 0, now)
 
-    def _end_tunnel_when_over(self, now: float) -> None:
-        if self.client_ended and self.server_ended and not self.to_client and not self.to_server:
-            self._server_keeps = False
-            self._finish("--", now)
+    def _tunnel_server_eof(self, now: float) -> None:
+        """After an upgrade the client gets what there is, and that is the end, as in HAProxy."""
+        if self.request.method == b"CONNECT":
+            super()._tunnel_server_eof(now)
+            return
+        if not self.client_ended and not self._ended_as(""):
+            self.orders |= LINGER
+        self._end_tunnel(self._ended_as("--"), now)
+
+    def _end_tunnel(self, flags: str, now: float) -> None:
+        self._abandon(flags, 0, now)
 
     def _close(self, now: float) -> None:
         self.ended = True

@@ -16,7 +16,7 @@ from hapair.http1.memo import parse_request
 from hapair.proxy.about import About
 from hapair.proxy.backend import ANY
 from hapair.proxy.exchange import BODY, BODY_GRACE, COMPLETE, HEAD, IDLE, Exchange
-from hapair.proxy.session import AGAIN, CONNECTING, QUEUED, RECEIVED, RETRYING, TUNNEL, WAITING
+from hapair.proxy.session import AGAIN, CONNECTING, QUEUED, RECEIVED, RESET, RETRYING, TUNNEL, WAITING
 from hapair.rules.verdicts import Allow, Answer, Kept, Reject, Tarpit, WaitForBody
 
 if TYPE_CHECKING:
@@ -384,7 +384,6 @@ class RequestSide(Exchange):
         self.client_ended = True
         if self.stage == TUNNEL:
             self._tunnel_client_eof(now)
-            self._end_tunnel_when_over(now)
         elif self.reading == IDLE:
             if not self.rest:
                 self._left_idle(now)
@@ -426,6 +425,9 @@ class RequestSide(Exchange):
         self.to_client = b""
         if self.reading == HEAD:
             flags = "CR"
+        elif self.stage == TUNNEL:
+            self.orders |= RESET
+            flags = self._ended_as("CD")
         elif self._answer_begun:
             flags = "CD"
         else:

@@ -133,9 +133,8 @@ class ResponseSide(RequestSide):
             self._log_early(len(head), now)
         self.sent += len(head)
         early, self.rest = self.rest, b""
+        self.to_server += early
         self._open_tunnel(now)
-        if early:
-            self._tunnel_client_data(early, now)
         if self.client_ended:
             self.orders |= SHUT_SERVER
 
@@ -374,10 +373,9 @@ class ResponseSide(RequestSide):
         if stage == TUNNEL:
             if broken:
                 self.orders |= RESET
-                self._abandon("SD", 0, now)
+                self._abandon(self._ended_as("SD"), 0, now)
             else:
                 self._tunnel_server_eof(now)
-                self._end_tunnel_when_over(now)
         elif stage == RECEIVING:
             if self._response_left == UNTIL_CLOSE and self._response_chunks is None and not broken:
                 self._server_keeps = False

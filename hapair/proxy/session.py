@@ -25,6 +25,7 @@ from hapair.config.model import ProxyVersion
 from hapair.proxy.about import About
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.proxy_protocol import AUTHORITY, UNIQUE_ID, Place, version1, version2
+from hapair.proxy.silence import Silence
 from hapair.rules.verdicts import Allow, Reject
 
 if TYPE_CHECKING:
@@ -101,7 +102,6 @@ class Session:
 
     __slots__ = (
         "_client",
-        "_patience",
         "about",
         "accepted_at",
         "assigned_at",
@@ -138,6 +138,7 @@ class Session:
         "server",
         "server_ended",
         "server_queue",
+        "silence",
         "source",
         "stage",
         "ticket",
@@ -231,8 +232,8 @@ class Session:
         self.attempts = 0
         """Failed connection attempts."""
         self.redispatched = False
-        self._patience = inf
-        """Seconds of silence that a tunnel bears while both directions are open."""
+        self.silence: Silence | None = None
+        """Whose it may be how long, in a tunnel."""
 
     # -- a server ---------------------------------------------------------------------
 
@@ -530,66 +531,115 @@ class Session:
     # -- a tunnel -----------------------------------------------------------------------
 
     def _open_tunnel(self, now: float) -> None:
+        frontend = self.frontend
         assert self.backend is not None
         timeout = self.backend.config.timeout
-        self._patience = (
-            timeout.tunnel if timeout.tunnel != inf else min(self.frontend.client_timeout, timeout.server)
+        tunnel = timeout.tunnel
+        self.silence = Silence(
+            frontend.client_timeout if tunnel == inf else tunnel,
+            timeout.server if tunnel == inf else tunnel,
+            frontend.client_fin,
+            timeout.server_fin,
+            now,
         )
         self.stage = TUNNEL
-        self._tunnel_moved(now)
-
-    def _tunnel_moved(self, now: float) -> None:
-        """Something passed: the idle time starts again."""
-        if self.client_ended or self.server_ended:
-            self.deadline = now + min(self._client_patience(), self._server_patience())
-        else:
-            self.deadline = now + self._patience
-
-    def _client_patience(self) -> float:
-        """Seconds that the client of a tunnel may be silent; nothing is expected of one that has ended."""
-        if self.client_ended and not self.to_client:
-            return inf
-        assert self.backend is not None
-        if self.server_ended and self.frontend.client_fin != inf:
-            return self.frontend.client_fin
-        tunnel = self.backend.config.timeout.tunnel
-        return tunnel if tunnel != inf else self.frontend.client_timeout
-
-    def _server_patience(self) -> float:
-        """The same of the server."""
-        if self.server_ended and not self.to_server:
-            return inf
-        assert self.backend is not None
-        timeout = self.backend.config.timeout
-        if self.client_ended and timeout.server_fin != inf:
-            return timeout.server_fin
-        return timeout.tunnel if timeout.tunnel != inf else timeout.server
-
-    def _silent_side(self) -> str:
-        """Who was silent in a tunnel for too long; what a client did not take by then is dropped."""
-        if self._client_patience() > self._server_patience():
-            return "sD"
-        self.to_client = b""
-        return "cD"
+        if self.client_ended:
+            self.silence.client_ended(now)
+        self.deadline = self.silence.deadline()
 
     def _tunnel_client_data(self, data: bytes, now: float) -> None:
-        self.to_server = self.to_server + data if self.to_server else data
-        self._tunnel_moved(now)
+        if self.client_ended:
+            return  # it was silent for too long before
+        silence = self.silence
+        assert silence is not None
+        if self.to_server:
+            self.to_server += data
+            silence.client_spoke(now, waiting=len(self.to_server), passed=False)
+        else:
+            self.to_server = data
+            silence.client_spoke(now, waiting=len(data), passed=True)
+        self.deadline = silence.deadline()
 
     def _tunnel_server_data(self, data: bytes, now: float) -> None:
-        self.to_client = self.to_client + data if self.to_client else data
+        if self.server_ended:
+            return
+        silence = self.silence
+        assert silence is not None
         self.sent += len(data)
-        self._tunnel_moved(now)
+        if self.to_client:
+            self.to_client += data
+            silence.server_spoke(now, waiting=len(self.to_client), passed=False)
+        else:
+            self.to_client = data
+            silence.server_spoke(now, waiting=len(data), passed=True)
+        self.deadline = silence.deadline()
+
+    def _tunnel_client_took(self, now: float) -> None:
+        silence = self.silence
+        assert silence is not None
+        silence.client_took(now, waiting=len(self.to_client), server_ended=self.server_ended)
+        self.deadline = silence.deadline()
+        self._end_when_over(now)
+
+    def server_took(self, now: float) -> None:
+        """The server is slow: not all could be sent, or some of what was held up went out."""
+        if self.stage != TUNNEL:
+            self.flushed(now)
+            return
+        silence = self.silence
+        assert silence is not None
+        silence.server_took(now, waiting=len(self.to_server), client_ended=self.client_ended)
+        self.deadline = silence.deadline()
+        self._end_when_over(now)
 
     def _tunnel_client_eof(self, now: float) -> None:
+        silence = self.silence
+        assert silence is not None
         self.client_ended = True
         self.orders |= SHUT_SERVER
-        self._tunnel_moved(now)
+        silence.client_ended(now)
+        self.deadline = silence.deadline()
+        self._end_when_over(now)
 
     def _tunnel_server_eof(self, now: float) -> None:
+        silence = self.silence
+        assert silence is not None
         self.server_ended = True
         self.orders |= SHUT_CLIENT
-        self._tunnel_moved(now)
+        silence.server_ended(now)
+        self.deadline = silence.deadline()
+        self._end_when_over(now)
+
+    def _tunnel_timeout(self, now: float) -> None:
+        """Whoever was silent for too long has ended; with one who takes nothing all of it has."""
+        silence = self.silence
+        assert silence is not None
+        deaf = "cD" if silence.client_deaf_at <= now else "sD" if silence.server_deaf_at <= now else ""
+        client, server = silence.client_silent_at <= now, silence.server_silent_at <= now
+        silence.flags = silence.flags or ("cD" if client else deaf or ("sD" if server else ""))
+        if deaf:
+            if deaf == "cD":
+                self.to_client = b""
+            self._end_tunnel(silence.flags, now)
+            return
+        self.deadline = silence.deadline()
+        if client:
+            self._tunnel_client_eof(now)
+        if server and self.stage == TUNNEL:
+            self._tunnel_server_eof(now)
+
+    def _end_when_over(self, now: float) -> None:
+        if self.client_ended and self.server_ended and not self.to_client and not self.to_server:
+            self._end_tunnel(self._ended_as("--"), now)
+
+    def _ended_as(self, flags: str) -> str:
+        """The flags of a tunnel that ends: what happened first counts."""
+        silence = self.silence
+        return (silence.flags if silence is not None else "") or flags
+
+    def _end_tunnel(self, flags: str, now: float) -> None:
+        """All of it is over."""
+        raise NotImplementedError
 
     # -- what the endpoint tells ----------------------------------------------------------
 
@@ -626,7 +676,7 @@ class Session:
         raise NotImplementedError
 
     def flushed(self, now: float) -> None:
-        """A receiver is slow: not all could be sent, or some of what was held up went out."""
+        """The client is slow: not all could be sent, or some of what was held up went out."""
         raise NotImplementedError
 
     def shut_down(self, now: float, *, at_once: bool, flag: str = "K") -> None:

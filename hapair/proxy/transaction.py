@@ -37,8 +37,7 @@ class HttpSession(ResponseSide):
     def flushed(self, now: float) -> None:
         """A slow receiver took some."""
         if self.stage == TUNNEL:
-            self._tunnel_moved(now)
-            self._end_tunnel_when_over(now)
+            self._tunnel_client_took(now)
         elif self.to_client:
             self.deadline = now + self.frontend.client_timeout
         elif self.ended:
@@ -73,7 +72,7 @@ class HttpSession(ResponseSide):
         elif self.stage == RETRYING:
             self._retry(now)
         elif self.stage == TUNNEL:
-            self._abandon(self._silent_side(), 0, now)
+            self._tunnel_timeout(now)
         elif self.stage == WAITING:
             if self.reading == BODY and not self.to_server:
                 self._refuse(408, "cH", now, "the request body stalled")

@@ -192,7 +192,6 @@ class TcpSession(Session):
         self.client_ended = True
         if self.stage == TUNNEL:
             self._tunnel_client_eof(now)
-            self._end_when_over(now)
         elif self._inspects and self.to_server:
             if self._judge(now):
                 self.orders |= SHUT_SERVER
@@ -205,7 +204,8 @@ class TcpSession(Session):
     def client_gone(self, now: float) -> None:
         """The client reset the connection: so do we, towards the server."""
         if not self.ended:
-            self._end("CD" if self.stage == TUNNEL else self._given_up(), now)
+            self.orders |= RESET
+            self._end(self._ended_as("CD") if self.stage == TUNNEL else self._given_up(), now)
 
     def _given_up(self) -> str:
         """The flags of a client that leaves before it has a server."""
@@ -217,16 +217,14 @@ class TcpSession(Session):
             return
         if broken:
             self.orders |= RESET
-            self._end("SD", now)
+            self._end(self._ended_as("SD"), now)
             return
         self._tunnel_server_eof(now)
-        self._end_when_over(now)
 
     def flushed(self, now: float) -> None:
         """A slow receiver that takes some is not idle."""
         if self.stage == TUNNEL:
-            self._tunnel_moved(now)
-            self._end_when_over(now)
+            self._tunnel_client_took(now)
 
     def timeout(self, now: float) -> None:
         """Nothing happened for too long."""
@@ -244,7 +242,7 @@ class TcpSession(Session):
         elif self.stage == RETRYING:
             self._retry(now)
         else:
-            self._end(self._silent_side(), now)
+            self._tunnel_timeout(now)
 
     def again(self, now: float) -> None:
         """Never ordered in this mode."""
@@ -256,9 +254,8 @@ class TcpSession(Session):
             self.orders |= RESET
             self._end(f"{flag}-", now)
 
-    def _end_when_over(self, now: float) -> None:
-        if self.client_ended and self.server_ended and not self.to_client and not self.to_server:
-            self._end("--", now)
+    def _end_tunnel(self, flags: str, now: float) -> None:
+        self._end(flags, now)
 
     def _fail(self, status: int, flags: str, now: float) -> None:
         del status  # a TCP client can only be told by closing

@@ -610,6 +610,26 @@ def test_a_tunnel_breaks(flags: str) -> None:
     world.over()
 
 
+@pytest.mark.parametrize("ends", ["upgraded", "connected"])
+def test_a_server_that_ends_first_ends_an_upgrade_but_only_its_half_of_a_connect(ends: str) -> None:
+    world = World()
+    if ends == "upgraded":
+        client = world.client(get("/chat", *UPGRADE))
+        client.server.says(SWITCH + b"bye")
+    else:
+        client = world.client(b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n")
+        client.server.says(b"HTTP/1.1 200 OK\r\n\r\nbye")
+    link = client.server
+    link.ends()
+    assert client.got.endswith(b"bye")
+    assert client.state == "shut", "an upgraded client may read this before its connection goes"
+    assert link.state == ("closed" if ends == "upgraded" else "open")
+    assert bool(world.lines()) == (ends == "upgraded")
+    client.ends()
+    assert client.over
+    world.over()
+
+
 def test_connect_makes_a_tunnel_when_the_server_says_so() -> None:
     wire = b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n"
     world = World()

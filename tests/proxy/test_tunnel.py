@@ -8,6 +8,7 @@ from rules.hellos import hello
 
 from hapair.config.model import Mode, Timeouts, UseBackend
 from hapair.proxy.session import NONE
+from hapair.proxy.silence import HIGH_WATER
 
 
 def tcp(**options: object) -> World:
@@ -123,21 +124,86 @@ def test_queue_timeout_and_the_queue() -> None:
     world.over()
 
 
-@pytest.mark.parametrize(
-    ("timeouts", "flags", "after"),
-    [(Timeouts(client=2.0, server=5.0), "cD", 2.0), (Timeouts(client=5.0, server=2.0), "sD", 2.0)],
-)
-def test_silence_is_ended_and_whose_it_was_is_told(timeouts: Timeouts, flags: str, after: float) -> None:
-    world = tcp(timeouts=timeouts)
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_the_side_that_is_silent_first_has_ended_and_the_other_has_its_own_time(side: str) -> None:
+    early, late = ("cD", 2.0), ("sD", 5.0)
+    limits = Timeouts(client=2.0, server=5.0) if side == "client" else Timeouts(client=5.0, server=2.0)
+    world = tcp(timeouts=limits)
     client = world.client(b"x")
-    world.wait(after - 0.1)
+    link = client.server
+    world.wait(early[1] - 0.1)
     client.sends(b"y")
-    world.wait(after - 0.1)
+    world.wait(early[1] - 0.1)
+    link.says(b"z")
+    world.wait(early[1] - 0.1)
+    assert (client.state, link.state) == ("open", "open"), "what one says is heard by the other"
+    world.wait(0.2)
+    if side == "client":
+        assert (client.state, link.state) == ("open", "shut")
+        client.session.client_data(b"too late", world.now)
+        link.says(b"still")
+        assert (client.got, link.got) == (b"zstill", b"xy")
+    else:
+        assert (client.state, link.state) == ("shut", "open")
+        link.says(b"too late")
+        client.sends(b"still")
+        assert (client.got, link.got) == (b"z", b"xystill")
+    world.wait(late[1] - 0.1)
     assert not client.over
-    client.server.says(b"z")
-    world.wait(after)
+    world.wait(0.2)
     assert client.over
-    assert f" 1 {flags} " in world.lines()[0]
+    assert f" {early[0] if side == 'client' else late[0]} " in world.lines()[0], "what happened first counts"
+    world.over()
+
+
+def test_the_other_side_may_end_what_a_silence_began() -> None:
+    world = tcp(timeouts=Timeouts(client=2.0, server=5.0))
+    client = world.client(b"x")
+    world.wait(2.1)
+    client.server.ends()
+    assert client.over
+    assert "/2100 0 cD " in world.lines()[0]
+    world.over()
+
+
+@pytest.mark.parametrize(("side", "flags"), [("client", "cD"), ("server", "sD")])
+def test_one_who_takes_nothing_ends_it_all_though_it_speaks(side: str, flags: str) -> None:
+    limits = Timeouts(client=2.0, server=9.0) if side == "client" else Timeouts(client=9.0, server=2.0)
+    world = tcp(timeouts=limits)
+    client = world.client(b"x")
+    link = client.server
+    if side == "client":
+        client.stuck = True
+        link.says(b"abc")
+        client.session.flushed(world.now)
+    else:
+        link.stuck = True
+        client.sends(b"abc")
+        client.session.server_took(world.now)
+    for _ in range(19):
+        world.wait(0.1)
+        client.sends(b"y") if side == "client" else link.says(b"y")
+    assert not client.over
+    world.wait(0.2)
+    assert client.over
+    assert f" {flags} " in world.lines()[0]
+    world.over()
+
+
+def test_nobody_is_silent_while_we_do_not_listen() -> None:
+    world = tcp(timeouts=Timeouts(client=2.0, server=5.0))
+    client = world.client(b"x")
+    link = client.server
+    link.stuck = True
+    client.sends(bytes(HIGH_WATER))
+    client.session.server_took(world.now)
+    world.wait(4.9)
+    assert not client.over, "the server is slow; the client could not have said anything"
+    link.reads_again()
+    world.wait(1.9)
+    assert link.state == "open"
+    world.wait(0.2)
+    assert link.state == "shut", "now it could"
     world.over()
 
 
@@ -151,7 +217,7 @@ def test_resets_are_passed_on() -> None:
     other = world.client(b"x")
     link = other.server
     other.gone()
-    assert link.state == "closed"
+    assert link.state == "reset"
     assert " CD " in world.lines()[0]
     world.over()
 

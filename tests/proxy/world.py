@@ -88,7 +88,7 @@ class Link:
         client = self.client
         self.got += client.session.to_server
         client.session.to_server = b""
-        client.session.flushed(client.world.now)
+        client.session.server_took(client.world.now)
         client.world.settle(client)
 
 
