@@ -51,7 +51,9 @@ def test_a_file_of_arbitrary_bytes_is_a_number_or_none_and_fit_for_a_log(content
     except ValueError:
         number = None
     assert not found.ok or (number is not None and number >= 0)
-    assert found.ok or number is None or number < 0 or number > 999_999_999 or not content.strip().isdigit()
+    assert (
+        found.ok or number is None or number < 0 or len(content.strip()) > 9 or not content.strip().isdigit()
+    )
 
 
 @given(st.none() | st.integers(0, 255), st.text(st.characters()), st.booleans())
