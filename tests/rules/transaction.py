@@ -67,6 +67,14 @@ class Transaction:
     time: float = 1700000000.25
     chance: int = 12345
     backends: dict = attrs.field(factory=dict)
+    compressed: str = ""
+    cache_key: bytes = b""
+    kept_from_cache: bool = False
+    asked: object = None
+    draft: object = None
+    is_kept: bool = False
+    kept_in: str = ""
+    response_length: int | None = None
 
     def now(self):
         return self.time
