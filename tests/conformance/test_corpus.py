@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from app.node import running
-from conformance.runner import Verdict, judge, summary
+from conformance.runner import REQUESTS, RESPONSES, Verdict, judge, load, summary
 from ports import free_port
 
 NODE = """
@@ -33,17 +35,32 @@ server.oracle = {{ address = "127.0.0.1:{back}" }}
 """
 
 
+AT_ONCE = 5
+"""Nodes: each case waits more than it works."""
+
+
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory) -> list[Verdict]:
-    """The whole corpus, once."""
-    front, back = free_port(), free_port()
-    config = tmp_path_factory.mktemp("corpus") / "node.toml"
-    config.write_text(NODE.format(front=front, back=back))
-    with running(config) as daemon:
-        found = judge(("127.0.0.1", front), ("127.0.0.1", back), expect_xff=True)
-        assert daemon.process.poll() is None, daemon.text()
-        assert "bug in the data plane" not in daemon.text()
-    return found
+    """The whole corpus, once: a part of it for each node."""
+
+    def part(number: int) -> list[Verdict]:
+        front, back = free_port(), free_port()
+        config = tmp_path_factory.mktemp("corpus") / "node.toml"
+        config.write_text(NODE.format(front=front, back=back))
+        with running(config) as daemon:
+            found = judge(
+                ("127.0.0.1", front),
+                ("127.0.0.1", back),
+                request_cases=load(REQUESTS)[number::AT_ONCE],
+                response_cases=load(RESPONSES)[number::AT_ONCE],
+                expect_xff=True,
+            )
+            assert daemon.process.poll() is None, daemon.text()
+            assert "bug in the data plane" not in daemon.text()
+        return found
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [verdict for found in pool.map(part, range(AT_ONCE)) for verdict in found]
 
 
 @pytest.mark.slow
