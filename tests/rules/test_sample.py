@@ -234,3 +234,13 @@ def test_a_port_of_any_length_is_a_number():
     assert value(f"str(a:{'9' * 5000}),port_only") == (1 << 63) - 1
     assert value("str(a:8080),port_only") == 8080
     assert value("str(a:),port_only") == 0
+
+
+@pytest.mark.parametrize("name", FETCHES)
+def test_every_fetch_can_be_read_of_any_request(name):
+    for text in (name, f"{name}(a)", f"{name}(1)", f"{name}(1,1)"):
+        try:
+            sample = compile_sample(text)
+        except RuleError:
+            continue
+        assert isinstance(as_text(sample.read(Given())), bytes)

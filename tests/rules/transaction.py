@@ -75,6 +75,8 @@ class Transaction:
     is_kept: bool = False
     kept_in: str = ""
     response_length: int | None = None
+    priority_class: int = 0
+    priority_offset: float = 0.0
 
     def now(self):
         return self.time

@@ -162,7 +162,7 @@ async def _disk_full(pair: Pair) -> None:
 
 SHORTAGES = (
     Disturbance(
-        "no descriptor is left", _no_descriptors, A_WHILE + 1.5, 0.0, anytime=False, hapairs_own=True
+        "no descriptor is left", _no_descriptors, A_WHILE + 1.5, BRIEF, anytime=False, hapairs_own=True
     ),
     Disturbance(
         "the log socket is full, then gone", _log_socket, NOTHING, 0.0, anytime=False, hapairs_own=True
