@@ -50,6 +50,7 @@ HOT = [
     "hapair/proxy/persistence.py",
     "hapair/proxy/proxy_protocol.py",
     "hapair/proxy/queue.py",
+    "hapair/proxy/reasons.py",
     "hapair/proxy/request_side.py",
     "hapair/proxy/response_side.py",
     "hapair/proxy/server.py",

@@ -177,7 +177,7 @@ class ServerEnd:
             # Only when the mask says that there is an error is it worth a call to learn which.
             code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if mask & BROKEN else 0
             if code:
-                session.connect_failed(now, timed_out=False)
+                session.connect_failed(now, timed_out=False, error=code)
             else:
                 self.connected = True
                 if session.frontend.tells_outgoing:
@@ -506,7 +506,7 @@ class ClientEnd:
             if error.errno in EXHAUSTED:
                 session.connect_later(now)
             else:
-                session.connect_failed(now, timed_out=False)
+                session.connect_failed(now, timed_out=False, error=error.errno or 0)
 
     def _resting(self, session: Session, server: Server) -> ServerEnd | None:
         """A connection to `server` that this session may use."""

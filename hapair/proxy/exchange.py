@@ -15,6 +15,7 @@ from hapair.http1.framing import UNTIL_CLOSE
 from hapair.http1.head import Request
 from hapair.http1.printable import request_line
 from hapair.proxy.backend import NO_REUSE
+from hapair.proxy.reasons import named
 from hapair.proxy.session import (
     AGAIN,
     CLOSE,
@@ -29,6 +30,7 @@ from hapair.proxy.session import (
     RESET,
     Session,
 )
+from hapair.rules.verdicts import Answer, Reject, Tarpit
 
 if TYPE_CHECKING:
     from hapair.cache.store import Draft
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
     from hapair.proxy.compression import Compression
     from hapair.proxy.frontend import Frontend
     from hapair.rules.facts import Facts
-    from hapair.rules.verdicts import Answer, Rule, Verdict
     from hapair.rules.verdicts import Kept as KeptResponse
+    from hapair.rules.verdicts import Rule, Verdict
 
 # Where we are with what the client sends.
 IDLE: Final = 0
@@ -190,6 +192,7 @@ class Exchange(Session):
         self.cookie_in = self.cookie_out = "-"
         self._tarpitted = None
         self._unlogged = False
+        self.why = ""
         if self.about is not None:
             self.about.renew()
         self._expect_request(now)
@@ -331,8 +334,18 @@ class Exchange(Session):
             if rule.test is None or rule.test(facts):
                 verdict = rule.act(facts)
                 if verdict is not None:
+                    self._ruled_out(verdict, rule.place)
                     return verdict
         return None
+
+    def _ruled_out(self, verdict: Verdict, place: str) -> None:
+        """Keep in mind which rule has refused something."""
+        answer = verdict.answer if isinstance(verdict, Tarpit) else verdict
+        if isinstance(answer, Reject) or (isinstance(answer, Answer) and answer.refuses):
+            self.why = f"{'tarpitted' if answer is not verdict else 'denied'} by {place}"
+
+    def _of_server(self, what: str) -> str:
+        return f": server {named(self.server)} {what}" if self.server is not None else ""
 
     def _answer_ourselves(self, answer: bytes, now: float, flags: str = "LR") -> None:
         self._status = int(answer[9:12])
@@ -353,8 +366,9 @@ class Exchange(Session):
         `what` it sent, if that is why.
         """
         self.frontend.refused(why)
+        self.why = f"{why}: {self.why}" if self.why and not self.why.startswith(why) else self.why or why
         if what is not None:
-            self.frontend.process.faults.request(self, why, what, now)
+            self.frontend.process.faults.request(self, self.why, what, now)
         self.keep = False
         self.orders |= LINGER
         self._fail(status, flags, now)

@@ -65,12 +65,12 @@ class Faults:
         """A client sent what is not forwarded."""
         self._add(session, why, data, now, response=False)
 
-    def response(self, session: Session, why: str, data: bytes, now: float) -> None:
-        """A server did."""
+    def response(self, session: Session, why: str, data: bytes, now: float, where: str = "") -> None:
+        """A server did; `where` in it belongs to the reason, but is not counted by."""
         backend = session.backend.name if session.backend is not None else "-"
         reasons = self.responses.setdefault(backend, {})
         reasons[why] = reasons.get(why, 0) + 1
-        self._add(session, why, data, now, response=True)
+        self._add(session, why + where, data, now, response=True)
 
     def news(self) -> list[Fault]:
         """Those that were not asked for yet, as far as they are kept."""

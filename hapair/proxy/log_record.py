@@ -13,6 +13,8 @@ from hapair.proxy.log_line import milliseconds
 if TYPE_CHECKING:
     from hapair.proxy.about import About
 
+_LONGEST = 256
+"""Bytes of a reason."""
 _NOWHERE: tuple[str, int | None] = ("", None)
 
 
@@ -94,6 +96,11 @@ class Record:
     @property
     def user(self) -> int:
         return self.total - self.idle
+
+    @property
+    def why(self) -> bytes | None:
+        why: str = self._session.why
+        return why.encode("ascii", "replace")[:_LONGEST] or None
 
     # -- what was moved -----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from hapair.http1.memo import parse_request
 from hapair.proxy.about import About
 from hapair.proxy.backend import ANY
 from hapair.proxy.exchange import BODY, BODY_GRACE, COMPLETE, HEAD, IDLE, Exchange
+from hapair.proxy.reasons import byte, limit
 from hapair.proxy.session import AGAIN, CONNECTING, QUEUED, RECEIVED, RESET, RETRYING, TUNNEL, WAITING
 from hapair.rules.verdicts import Allow, Answer, Kept, Reject, Tarpit, WaitForBody
 
@@ -69,7 +70,7 @@ class RequestSide(Exchange):
         if end < 0:
             mistake = incomplete_mistake(data, self.frontend.limits)
             if mistake is not None:
-                self._refuse(mistake.status, "PR", now, mistake.why, data)
+                self._invalid(mistake, data, now)
             else:
                 self.rest = data
             return
@@ -77,9 +78,14 @@ class RequestSide(Exchange):
         try:
             request = parse_request(data[:end], limits=self.frontend.limits)
         except BadMessage as mistake:
-            self._refuse(mistake.status, "PR", now, mistake.why, data)
+            self._invalid(mistake, data, now)
             return
         self._take_request(request, data[end + 4 :], now)
+
+    def _invalid(self, mistake: BadMessage, data: bytes, now: float) -> None:
+        where = limit(mistake.status, self.frontend.limits) or byte(data)
+        self.why = mistake.why + where
+        self._refuse(mistake.status, "PR", now, mistake.why, data)
 
     def _take_request(self, request: Request, rest: bytes, now: float) -> None:
         frontend = self.frontend
@@ -140,7 +146,7 @@ class RequestSide(Exchange):
         """Apply rules to the request from `start` on; false when it does not go on now."""
         request = self.request
         for i in range(start, len(rules)):
-            test, act = rules[i]
+            test, act, place = rules[i]
             if test is not None and not test(request):
                 continue
             verdict = act(request)
@@ -159,6 +165,7 @@ class RequestSide(Exchange):
                     self.deadline = now + verdict.seconds
                     return False
                 continue
+            self._ruled_out(verdict, place)
             self._end_by_rule(verdict, now)
             return False
         self.about.settle()
@@ -218,6 +225,7 @@ class RequestSide(Exchange):
             return
         backend = frontend.route(request)
         if backend is None:
+            self.why = "no rule names a backend, and there is no default_backend"
             self._fail(503, "SC", now)
             return
         self.backend = backend

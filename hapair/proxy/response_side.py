@@ -11,6 +11,7 @@ from hapair.http1.head import Response
 from hapair.http1.memo import parse_response
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.exchange import COMPLETE
+from hapair.proxy.reasons import byte, not_http
 from hapair.proxy.request_side import BUFFER, RequestSide
 from hapair.proxy.session import (
     AGAIN,
@@ -410,11 +411,14 @@ class ResponseSide(RequestSide):
             self.keep = False
             self._abandon("SH", 0, now)
             return
+        self.why = f"no response{self._of_server('closed the connection')}"
         self._bad_response("SH", now)
 
     def _distrusted(self, why: str, data: bytes, now: float) -> None:
         """A response that is not forwarded, and why."""
-        self.frontend.process.faults.response(self, why, data, now)
+        where = not_http(data) or byte(data)
+        self.why = f"invalid response: {why}{where}{self._of_server('')}".rstrip()
+        self.frontend.process.faults.response(self, why, data, now, where)
         self._bad_response("PH", now)
 
     def _bad_response(self, flags: str, now: float) -> None:

@@ -21,7 +21,7 @@ from hapair.rules.userlists import make_userlists
 from hapair.tables.directory import Directory, make_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hapair.config import model
     from hapair.rules.facts import Facts, Test
@@ -64,14 +64,15 @@ class FrontendRules:
         self.monitor_fail = (
             compile_condition(config.monitor_fail, acls, setting) if config.monitor_fail is not None else None
         )
-        self.http_request = compile_rules("http_request", config.http_request, acls, setting)
-        self.http_response = compile_rules("http_response", config.http_response, acls, setting)
+        place = f"frontend.{config.name}"
+        self.http_request = _rules(place, "http_request", config.http_request, acls, setting)
+        self.http_response = _rules(place, "http_response", config.http_response, acls, setting)
         self.after_response = compile_rules("http_after_response", config.http_after_response, acls, setting)
         self.connection = [
-            *compile_rules("tcp_request_connection", config.tcp_request_connection, acls, setting),
-            *compile_rules("tcp_request_session", config.tcp_request_session, acls, setting),
+            *_rules(place, "tcp_request_connection", config.tcp_request_connection, acls, setting),
+            *_rules(place, "tcp_request_session", config.tcp_request_session, acls, setting),
         ]
-        self.content = compile_rules("tcp_request_content", config.tcp_request_content, acls, setting)
+        self.content = _rules(place, "tcp_request_content", config.tcp_request_content, acls, setting)
         self.pages = compile_pages(
             config.errorfile, config.http_error, Setting(setting.files, RESPONSE, captures=setting.captures)
         )
@@ -96,6 +97,14 @@ class FrontendRules:
         self.outgoing = setting.outgoing or logging.outgoing
         self.asks = setting.asks or anywhere.asks or logging.asks
         """Do they want to know more than the request's own facts?"""
+
+
+def _rules(
+    place: str, kind: str, texts: Sequence[str], acls: Mapping[str, Test], setting: Setting
+) -> list[Rule]:
+    """Those of one list, each with where it stands."""
+    rules = compile_rules(kind, texts, acls, setting)
+    return [rule._replace(place=f"{place}.{kind}[{i}]") for i, rule in enumerate(rules)]
 
 
 def _line(config: model.Frontend, setting: Setting) -> Template | None:
@@ -123,11 +132,10 @@ class BackendRules:
     ) -> None:
         setting = Setting(Files(tables.of(config.name), references), REQUEST, foreign=True)
         acls = {name: compile_acl(texts, Setting(setting.files)) for name, texts in config.acl.items()}
-        self.http_request: list[Rule] = compile_rules("http_request", config.http_request, acls, setting)
-        self.http_response: list[Rule] = compile_rules("http_response", config.http_response, acls, setting)
-        self.tcp_response: list[Rule] = compile_rules(
-            "tcp_response_content", config.tcp_response_content, acls, setting
-        )
+        place = f"backend.{config.name}"
+        self.http_request = _rules(place, "http_request", config.http_request, acls, setting)
+        self.http_response = _rules(place, "http_response", config.http_response, acls, setting)
+        self.tcp_response = _rules(place, "tcp_response_content", config.tcp_response_content, acls, setting)
         self.use_server: list[tuple[Test | None, str]] = [
             (
                 compile_condition(use.condition, acls, setting) if use.condition is not None else None,

@@ -25,6 +25,7 @@ from hapair.config.model import ProxyVersion
 from hapair.proxy.about import About
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.proxy_protocol import AUTHORITY, UNIQUE_ID, Place, version1, version2
+from hapair.proxy.reasons import refused, spelled, timeout, unconnected
 from hapair.proxy.silence import Silence
 from hapair.rules.verdicts import Allow, Reject
 
@@ -148,6 +149,7 @@ class Session:
         "tracks",
         "waiting_in",
         "wanted",
+        "why",
     )
 
     # Facts for rules about a connection: it has no request yet.
@@ -232,6 +234,8 @@ class Session:
         self.attempts = 0
         """Failed connection attempts."""
         self.redispatched = False
+        self.why = ""
+        """In words, for the log; empty while nothing went wrong."""
         self.silence: Silence | None = None
         """Whose it may be how long, in a tunnel."""
 
@@ -251,7 +255,15 @@ class Session:
             self.stage = QUEUED
             self.deadline = now + backend.config.timeout.queue
         else:
+            self.why = f"no server of backend {backend.name} may serve"
             self._fail(503, "SC", now)
+
+    def _queued_too_long(self, now: float) -> None:
+        assert self.backend is not None
+        self.assigned_at = now  # so long it waited
+        limit = timeout("queue", self.backend.config.timeout.queue)
+        self.why = f"{limit}: no server of backend {self.backend.name} was free"
+        self._fail(503, "sQ", now)
 
     def from_queue(self, now: float) -> None:
         """Our turn came (`granted`), or the server that we waited for is gone."""
@@ -349,8 +361,8 @@ class Session:
         self.stage = RETRYING
         self.deadline = now + EXHAUSTED_DELAY
 
-    def connect_failed(self, now: float, *, timed_out: bool) -> None:
-        """An attempt failed: retry, redispatch or give up, in HAProxy's order."""
+    def connect_failed(self, now: float, *, timed_out: bool, error: int = 0) -> None:
+        """An attempt failed, with this error number: retry, redispatch or give up, in HAProxy's order."""
         backend, server = self.backend, self.server
         assert backend is not None
         assert server is not None
@@ -358,6 +370,11 @@ class Session:
         server.connect_errors += 1
         server.observed(4, False, "L4 unsuccessful connection")
         if self.attempts >= backend.config.retries or not backend.retries_connect:
+            self.why = (
+                unconnected(server, backend.config.timeout.connect, self.attempts)
+                if timed_out
+                else refused(server, error, self.attempts)
+            )
             self._fail(503, "sC" if timed_out else "SC", now)
             return
         self.attempts += 1
@@ -616,7 +633,11 @@ class Session:
         assert silence is not None
         deaf = "cD" if silence.client_deaf_at <= now else "sD" if silence.server_deaf_at <= now else ""
         client, server = silence.client_silent_at <= now, silence.server_silent_at <= now
-        silence.flags = silence.flags or ("cD" if client else deaf or ("sD" if server else ""))
+        if not silence.flags:
+            silence.flags = "cD" if client else deaf or ("sD" if server else "")
+            side, patience = silence.patience(silence.flags)
+            took = "took nothing" if deaf == silence.flags and not client else "was silent"
+            self.why = f"the {side} {took} for {spelled(patience)}" if side else ""
         if deaf:
             if deaf == "cD":
                 self.to_client = b""

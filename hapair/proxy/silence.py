@@ -52,6 +52,12 @@ class Silence:
         """When the first of the timers expires."""
         return min(self.client_silent_at, self.server_silent_at, self.client_deaf_at, self.server_deaf_at)
 
+    def patience(self, flags: str) -> tuple[str, float]:
+        """The side that log flags name, and the patience with it."""
+        if not flags:
+            return "", inf
+        return ("client", self._client_patience) if flags[0] == "c" else ("server", self._server_patience)
+
     def client_spoke(self, now: float, *, waiting: int, passed: bool) -> None:
         """There is something from the client; `waiting` bytes now wait for the server.
 

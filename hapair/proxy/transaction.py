@@ -8,6 +8,7 @@ and the connection that brought it is not used again.
 from __future__ import annotations
 
 from hapair.proxy.exchange import BODY, HEAD, IDLE
+from hapair.proxy.reasons import timeout
 from hapair.proxy.response_side import ResponseSide
 from hapair.proxy.session import (
     CONNECTING,
@@ -65,8 +66,7 @@ class HttpSession(ResponseSide):
         elif self.stage == NONE or self.stage == RECEIVED:
             self._client_too_slow(now)
         elif self.stage == QUEUED:
-            self.assigned_at = now  # so long it waited
-            self._fail(503, "sQ", now)
+            self._queued_too_long(now)
         elif self.stage == CONNECTING:
             self.connect_failed(now, timed_out=True)
         elif self.stage == RETRYING:
@@ -75,25 +75,48 @@ class HttpSession(ResponseSide):
             self._tunnel_timeout(now)
         elif self.stage == WAITING:
             if self.reading == BODY and not self.to_server:
+                slow = self._body_due <= now
+                self.why = (
+                    f"slower than http_body_min_rate ({self.frontend.body_rate:g} bytes/s)"
+                    if slow
+                    else timeout("client", self.frontend.client_timeout)
+                )
                 self._refuse(408, "cH", now, "the request body stalled")
             elif not self._retried("response-timeout", now):
                 if self.server is not None:
                     self.server.observed(7, False, "Read timeout (http)")
+                assert self.backend is not None
+                self.why = timeout("server", self.backend.server_timeout) + self._of_server(
+                    "has not answered"
+                )
                 self._fail(504, "sH", now)
         elif self.to_client:
             self.to_client = b""
+            self.why = timeout("client", self.frontend.client_timeout) + ": it takes nothing of its answer"
             self._abandon("cD", 0, now)
         else:
+            assert self.backend is not None
+            self.why = timeout("server", self.backend.server_timeout) + self._of_server(
+                "stopped in its answer"
+            )
             self._cut_response("sD", now)
+
+    def _request_timeout(self) -> str:
+        frontend = self.frontend
+        if frontend.request_timeout <= frontend.client_timeout:
+            return timeout("http_request", frontend.request_timeout)
+        return timeout("client", frontend.client_timeout)
 
     def _client_too_slow(self, now: float) -> None:
         if self.reading == IDLE and self.requests:
             self._close(now)
         elif self.reading <= HEAD:
+            self.why = self._request_timeout()
             self._refuse(408, "cR", now, "no complete request in time")
         elif self._rule_waits:
             self._go_on(now)
         elif self._waits_for_body:
+            self.why = self._request_timeout()
             self._refuse(408, "cR", now, "no complete request body in time")
         else:
             self._abandon("cD", 0, now)

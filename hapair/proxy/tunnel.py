@@ -98,6 +98,7 @@ class TcpSession(Session):
         self._inspects = False
         self.backend = self.frontend.route(self)
         if self.backend is None:
+            self.why = "no rule names a backend, and there is no default_backend"
             self._fail(503, "SC", now)
             return
         self.backend.enter()
@@ -235,8 +236,7 @@ class TcpSession(Session):
             if self._judge(now):
                 self._route(now)
         elif self.stage == QUEUED:
-            self.assigned_at = now  # so long it waited
-            self._fail(503, "sQ", now)
+            self._queued_too_long(now)
         elif self.stage == CONNECTING:
             self.connect_failed(now, timed_out=True)
         elif self.stage == RETRYING:

@@ -68,6 +68,8 @@ class Record(Protocol):
     sent: int
     received: int
     flags: bytes
+    why: bytes | None
+    """In words; None if there is nothing to tell."""
     cookie_flags: bytes
     backend_name: bytes
     server_name: bytes

@@ -42,6 +42,7 @@ _JSON: Final = {
     "received": "U",
     "retries": "rc",
     "unique_id": "ID",
+    "why": "why",
 }
 _JSON_HTTP: Final = {
     "method": "HM",

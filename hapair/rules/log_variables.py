@@ -143,6 +143,7 @@ VARIABLES: Final[dict[str, Variable]] = {
     "U": _record("number", END, lambda r: r.received, "bytes from the client"),
     "ts": _record("text", END, lambda r: r.flags, "how it ended"),
     "tsc": _record("text", END, lambda r: r.flags + r.cookie_flags, "the same and the cookie's state"),
+    "why": _record("text", END, lambda r: r.why, "why the answer was ours or there was none, in words"),
     "ac": _record("number", CONNECTION, lambda r: r.load[0], "connections of the process"),
     "fc": _record("number", CONNECTION, lambda r: r.load[1], "connections of the frontend"),
     "bc": _record("number", RESPONSE, lambda r: r.load[2], "connections of the backend"),

@@ -82,6 +82,8 @@ class Rule(NamedTuple):
     test: Test | None
     """None: always."""
     act: Act
+    place: str = ""
+    """Where in node.toml it stands."""
 
 
 def negated(test: Test) -> Test:

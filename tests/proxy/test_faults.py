@@ -63,9 +63,11 @@ def test_limits_of_a_frontend_have_their_statuses_and_reasons():
         get("/", *["X: y"] * 10),
     ):
         world.client(request)
+    line, head = "http_limits.request_line 300", "http_limits.head 1024, headers 10"
     assert [line.split('"')[0].rpartition(" refused request: ")[2] for line in lines] == [
-        *("request line too long: ", "request line too long: ", "head too large: ", "head too large: "),
-        "more than 10 header lines: ",
+        *[f"request line too long ({line}): "] * 2,
+        *[f"head too large ({head}): "] * 2,
+        f"more than 10 header lines ({head}): ",
     ]
     assert [line.split()[3] for line in world.lines()] == ["414", "414", "431", "431", "431"]
 

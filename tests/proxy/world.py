@@ -7,6 +7,7 @@ slot, queue entry or connection is lost.  Tests read as dialogues.
 
 from __future__ import annotations
 
+import errno
 from math import inf
 from typing import Any
 
@@ -352,7 +353,7 @@ class World:
 
     def _outcome(self, client: Client, link: Link, *, refused: bool) -> None:
         if refused:
-            client.session.connect_failed(self.now, timed_out=False)
+            client.session.connect_failed(self.now, timed_out=False, error=errno.ECONNREFUSED)
         else:
             link.connected = True
             client.session.connected(self.now, reused=False)
