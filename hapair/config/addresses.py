@@ -26,7 +26,7 @@ _HOSTNAME = re.compile(
 _NOBODYS = (IPv4Address("255.255.255.255"), IPv6Address("::1"))
 _FD = re.compile(r"fd@([0-9]{1,6})")
 
-BIND = '"address:port", "*:port", "[v6]:port", "/path.sock" or "fd@N"'
+BIND = '"address:port", "*:port", ":port", "[v6]:port", "/path.sock" or "fd@N"'
 SERVER = '"address:port", "name:port", "[v6]:port" or "/path.sock"'
 LISTEN = '"address:port", "*:port" or "[v6]:port"'
 LOG_TARGET = '"stdout", "stderr", "file:/path", "/path.sock", "host:port" or "tcp@host:port"'
@@ -84,8 +84,8 @@ def bind(value: object) -> Bind:
                 f'{shown(text)}: after "fd@" comes the number of an inherited descriptor, 3 or higher'
             )
         return Bind(text, fd=int(found[1]))
-    host, port = _host_port(text, BIND)
-    if host == "*":
+    host, port = _host_port(text, BIND, anywhere=True)
+    if host in ("*", ""):
         return Bind(text, port=port)
     try:
         return Bind(text, host=address(host), port=port)
@@ -146,7 +146,8 @@ def log_target(value: object) -> str:
     return text
 
 
-def _host_port(text: str, expected: str) -> tuple[str, int]:
+def _host_port(text: str, expected: str, *, anywhere: bool = False) -> tuple[str, int]:
+    """Both parts; the host may be left out if it may be `anywhere`, as in HAProxy."""
     found = _HOST_PORT.fullmatch(text)
     if found is None:
         hint = ""
@@ -156,7 +157,7 @@ def _host_port(text: str, expected: str) -> tuple[str, int]:
             hint = "an IPv6 address goes in brackets; "
         raise FieldError(f"{shown(text)}: {hint}expected {expected}")
     host, port = found["host"], int(found["port"])
-    if not host:
+    if not host and not anywhere:
         raise FieldError(f"{shown(text)}: an address is missing before the port; expected {expected}")
     if not 1 <= port <= 65535:
         raise FieldError(f"{shown(text)}: port {port} is outside 1..65535", found.start("port"))

@@ -104,6 +104,8 @@ def _limits(server: Server, path: Path, report: Report) -> None:
             (*path, "minconn"),
             f"the limit is always {server.minconn}: it moves only below a greater maxconn",
         )
+    if server.maxqueue and not server.maxconn:
+        report.warning((*path, "maxqueue"), "this has no effect without maxconn: nobody waits")
 
 
 _OF_REQUESTS = ("uri", "url_param", "hdr")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hapair.config.model import LogHeader, Mode
+from hapair.config.model import LogFormat, LogHeader, Mode
 
 if TYPE_CHECKING:
     from hapair.config.check import RuleMistake
     from hapair.config.locate import Path
     from hapair.config.model import Frontend, Log, Node
     from hapair.config.report import Report
+
+_OF_REQUESTS = {LogFormat.HTTPLOG.value, LogFormat.HTTPSLOG.value, LogFormat.CLF.value}
+"""Formats that a stream has nothing for."""
 
 
 def check(
@@ -22,6 +25,8 @@ def check(
     if node is not None and chosen is not None and not node.log:
         report.warning(written, "nothing is logged: [node] has no log")
     http = frontend.mode is Mode.HTTP
+    if chosen is LogFormat.TCPLOG and report.spelled(written) in _OF_REQUESTS:
+        report.warning(written, 'this needs mode = "http": streams are logged as tcplog')
     check_format(chosen, http, written, report, rule_mistake)
     if rule_mistake is not None and frontend.unique_id_format is not None:
         found = rule_mistake(

@@ -44,6 +44,11 @@ class Report:
         """Is there such a key in the file itself (not in [defaults])?"""
         return path in self._places
 
+    def spelled(self, path: Path) -> str:
+        """The value at `path` as the file has it, without quotes; empty where it does not stand there."""
+        place = self._places.get(path)
+        return "" if place is None else self._text[place.value.start : place.value.end].strip("\"'")
+
     @property
     def errors(self) -> tuple[Problem, ...]:
         return tuple(problem for problem in self._sorted() if problem.severity == "error")

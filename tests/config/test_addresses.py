@@ -24,12 +24,13 @@ def refusal(parser, value) -> FieldError:
     [
         ("192.0.2.1:80", Bind("192.0.2.1:80", host=IPv4Address("192.0.2.1"), port=80)),
         ("*:65535", Bind("*:65535", port=65535)),
+        (":80", Bind(":80", port=80)),
         ("[2001:db8::1]:443", Bind("[2001:db8::1]:443", host=IPv6Address("2001:db8::1"), port=443)),
         ("/run/x.sock", Bind("/run/x.sock", path="/run/x.sock")),
         ("fd@3", Bind("fd@3", fd=3)),
     ],
 )
-def test_binds_take_five_forms(text, bind):
+def test_binds_take_six_forms(text, bind):
     assert addresses.bind(text) == bind
 
 
@@ -63,6 +64,7 @@ def test_no_other_bind_is_taken(text, words):
 
 def test_a_bad_port_is_pointed_at():
     assert refusal(addresses.bind, "192.0.2.1:70000").offset == 10
+    assert refusal(addresses.bind, ":70000").offset == 1
 
 
 @pytest.mark.parametrize(
