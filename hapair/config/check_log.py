@@ -39,7 +39,7 @@ def check(
         check_format(frontend.log_format_sd, http, written, report, rule_mistake)
         if report.written(written) and node is not None and not any(_structured(log) for log in node.log):
             report.warning(written, 'no log target has format = "rfc5424"')
-    for key in ("dontlog_normal", "logasap", "log_separate_errors"):
+    for key in ("dontlog_normal", "logasap", "log_separate_errors", "log_tag"):
         if getattr(frontend, key) and chosen is None and report.written((*path, key)):
             report.warning((*path, key), "this has no effect without log_format")
     for key, value in (("capture", frontend.capture), ("unique_id_header", frontend.unique_id_header)):

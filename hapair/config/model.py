@@ -752,6 +752,8 @@ class Frontend:
     """... nor about what went well: no error, no retry, no status from 500 on."""
     logasap: bool = False
     """A line is written when the response begins (a stream: when the server is connected), not at the end."""
+    log_tag: str | None = None
+    """What the headers of its lines call us; None: as the node's."""
     log_separate_errors: bool = False
     """What did not go well is logged as `err`, not as `info`."""
     rate_limit_sessions: int = 0

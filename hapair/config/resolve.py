@@ -67,6 +67,7 @@ def frontend(name: str, written: FrontendTable, defaults: DefaultsTable, maxconn
         dontlognull=bool(table.dontlognull),
         dontlog_normal=bool(table.dontlog_normal),
         logasap=bool(table.logasap),
+        log_tag=table.log_tag,
         log_separate_errors=bool(table.log_separate_errors),
         rate_limit_sessions=table.rate_limit_sessions or 0,
         backlog=table.backlog or standard.backlog,

@@ -194,6 +194,7 @@ class FrontendTable:
     dontlognull: bool | None = None
     dontlog_normal: bool | None = None
     logasap: bool | None = None
+    log_tag: str | None = None
     log_separate_errors: bool | None = None
     rate_limit_sessions: int | None = None
     backlog: int | None = None
@@ -288,6 +289,7 @@ class DefaultsTable:
     dontlognull: bool | None = None
     dontlog_normal: bool | None = None
     logasap: bool | None = None
+    log_tag: str | None = None
     log_separate_errors: bool | None = None
     rate_limit_sessions: int | None = None
     backlog: int | None = None

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from hapair.config.model import Log
 
+    Write = Callable[[int, bytes, bytes], None]
+
 MAX_WAITING: Final = 4096
 """Lines kept for a target that does not take them: some hundred milliseconds of traffic."""
 MAX_LINE: Final = 8192
@@ -80,11 +82,22 @@ class LogSink:
         self._second = -1
         """The Unix time of the lines since the last flush; -1 before the first of them."""
 
-    def write(self, severity: int, line: bytes, structured: bytes = b"") -> None:
+    def tagged(self, tag: str) -> tuple[Write, Write]:
+        """`write` and `write_clean` for lines whose headers call us `tag`."""
+
+        def write(severity: int, line: bytes, structured: bytes) -> None:
+            self.write(severity, line, structured, tag)
+
+        def write_clean(severity: int, line: bytes, structured: bytes) -> None:
+            self.write_clean(severity, line, structured, tag)
+
+        return write, write_clean
+
+    def write(self, severity: int, line: bytes, structured: bytes = b"", tag: str = "") -> None:
         """Take one line of a syslog severity (0..7); it is sent by the next `flush`.
 
         Control characters become `#XX`, so that nobody can forge a line of his own.
-        `structured` is data for targets of RFC 5424.
+        `structured` is data for targets of RFC 5424; `tag` takes the place of the node's.
         """
         if len(line) > MAX_LINE:
             line = line[:MAX_LINE]
@@ -92,9 +105,9 @@ class LogSink:
             line = _CONTROL.sub(_escaped, line)
         if structured.translate(_WITHOUT_CONTROLS) != structured:
             structured = _CONTROL.sub(_escaped, structured)
-        self.write_clean(severity, line, structured)
+        self.write_clean(severity, line, structured, tag)
 
-    def write_clean(self, severity: int, line: bytes, structured: bytes = b"") -> None:
+    def write_clean(self, severity: int, line: bytes, structured: bytes = b"", tag: str = "") -> None:
         """The same for a line of which its author knows that there are none in it."""
         if len(line) > MAX_LINE:
             line = line[:MAX_LINE]
@@ -107,7 +120,7 @@ class LogSink:
             if severity <= target.level:
                 sample = self._samples[place]
                 if sample is None or sample.picks():
-                    target.take(severity, line, now, structured)
+                    target.take(severity, line, now, structured, tag)
 
     def flush(self) -> None:
         """Send what was written since the last time, as far as it is taken."""

@@ -19,6 +19,8 @@ class Lines:
         self._longest = longest
         """Bytes of a line with its header; the rest is cut off."""
         self._max_waiting = max_waiting
+        self._tags: dict[str, Header] = {}
+        """The headers of frontends with a tag of their own."""
         self.waiting: list[bytes] = []
         self.dropped = 0
 
@@ -27,17 +29,27 @@ class Lines:
         """Is there anything to flush?"""
         return bool(self.waiting)
 
-    def take(self, severity: int, line: bytes, now: int, structured: bytes) -> None:
-        """Format a line of this Unix second and keep it; `structured` is RFC 5424's data."""
+    def take(self, severity: int, line: bytes, now: int, structured: bytes, tag: str = "") -> None:
+        """Format a line of this Unix second and keep it; `structured` is RFC 5424's data.
+
+        `tag` takes the place of the target's own.
+        """
         if len(self.waiting) >= self._max_waiting:
             self.dropped += 1
             return
         if severity < self._least:
             severity = self._least
-        whole = self._header.before(severity, now, structured) + line
+        header = self._header if not tag else self._tagged(tag)
+        whole = header.before(severity, now, structured) + line
         if len(whole) > self._longest:
             whole = whole[: self._longest]
         self.waiting.append(self.framed(whole))
+
+    def _tagged(self, tag: str) -> Header:
+        header = self._tags.get(tag)
+        if header is None:
+            header = self._tags[tag] = self._header.tagged(tag)
+        return header
 
     def framed(self, line: bytes) -> bytes:
         """As the target wants it."""

@@ -246,15 +246,17 @@ class DataPlane:
     def _compile(self, frontend: model.Frontend, tables: Directory) -> Frontend:
         responder = self._responder(frontend) if frontend.stats is not None else None
         sink, references = self._sink, self.references
+        tag = frontend.log_tag
+        write, write_clean = sink.tagged(tag) if tag else (sink.write, sink.write_clean)
         return Frontend(
             frontend,
             self.backends,
             self.process,
             self.dates,
-            sink.write,
+            write,
             responder,
             tables,
-            sink.write_clean,
+            write_clean,
             references,
         )
 

@@ -46,6 +46,10 @@ class Header:
         self._rest = b""
         """What follows the microseconds."""
 
+    def tagged(self, tag: str) -> Header:
+        """The same headers with another tag."""
+        return Header(self._form, self._facility, tag, self._host, self._clock)
+
     def before(self, severity: int, second: int, structured: bytes) -> bytes:
         """The header of a line of this Unix second; `structured` is RFC 5424's data, empty for none."""
         if not self._precise:

@@ -74,6 +74,7 @@ FRONTEND = {
     "dontlognull": BOOLS,
     "dontlog_normal": BOOLS,
     "logasap": BOOLS,
+    "log_tag": TOKENS.map(lambda text: text.replace("$", "")).filter(bool),
     "log_separate_errors": BOOLS,
     "rate_limit_sessions": NUMBERS,
     "backlog": NUMBERS,

@@ -215,7 +215,7 @@ FORMS = "local rfc3164 rfc5424 priority short timed iso raw".split()
 SIGNS = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d"), "ISO"),
     (re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"), "DATE"),
-    (re.compile(r"(?<=\[)\d+(?=\])|(?<=tag )\d+"), "PID"),
+    (re.compile(r"(?<=\[)\d+(?=\])|(?<=tag )\d+|(?<=other )\d+"), "PID"),
 ]
 
 
@@ -234,7 +234,7 @@ def test_each_format_of_headers_is_haproxys(tmp_path, host):
         half = len(FORMS) + 1
         ports = [one.getsockname()[1] for one in opened]
         text = "global\n log-tag tag\n" + (f" log-send-hostname {host}\n" if host else "")
-        text += "frontend main\n"
+        text += "frontend main\n" + (" log-tag other\n" if host else "")
         text += f" bind 127.0.0.1:{theirs}\n log-format 'said %HM'\n log-format-sd '[a@1 b=\"%ST\"]'\n"
         text += "".join(map(" log 127.0.0.1:{} format {} local3 info notice\n".format, ports, FORMS))
         text += f" log 127.0.0.1:{ports[half - 1]} len 80 local3\n"
@@ -260,6 +260,7 @@ mode = "http"
 bind = "127.0.0.1:{ours}"
 log_format = "said %HM"
 log_format_sd = '[a@1 b="%ST"]'
+{'log_tag = "other"' if host else ""}
 http_request = ["set-log-level crit if METH_POST", "deny"]
 default_backend = "none"
 [backend.none]
