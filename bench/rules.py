@@ -1,6 +1,6 @@
 """What rules cost each request: hapair beside HAProxy, both with the seed's rules alone and with more.
 
-python bench/rules.py [--rounds 3] [--seconds 3]
+python bench/rules.py [--rounds 7] [--seconds 3]
 
 CPU microseconds of the proxy's process for each keep-alive request, measured with wrk over loopback
 against nginx; "extra" is the difference that ten more ACLs and five header actions make.  The target:
@@ -10,6 +10,7 @@ hapair's extra is at most three times HAProxy's.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from throughput import ROOT, compiled, cpu, started
 
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 SEED_ACLS = [
@@ -113,34 +116,20 @@ def wait_for(port: int) -> None:
     sys.exit(f"nobody listens on port {port}")
 
 
-def cpu(pid: int) -> float:
-    """Seconds that a process has run."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def measure(command: list[str], front: int, seconds: int) -> float:
-    """CPU microseconds of `command` for each request."""
-    process = subprocess.Popen(
-        command, env={**os.environ, "PATH": PATH}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+def measure(pid: int, front: int, seconds: int) -> float:
+    """CPU microseconds of a process for each request."""
+    before = cpu(pid)
+    url = f"http://127.0.0.1:{front}/index.php?id=7"
+    done = subprocess.run(
+        ["wrk", "-t1", "-c16", f"-d{seconds}s", "-H", "User-Agent: bench", "-H", "Cookie: a=1", url],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    try:
-        wait_for(front)
-        before = cpu(process.pid)
-        url = f"http://127.0.0.1:{front}/index.php?id=7"
-        done = subprocess.run(
-            ["wrk", "-t1", "-c16", f"-d{seconds}s", "-H", "User-Agent: bench", "-H", "Cookie: a=1", url],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        spent = cpu(process.pid) - before
-        if "Non-2xx" in done.stdout:
-            sys.exit(f"{command[0]}: not every answer was 200\n{done.stdout}")
-        return spent * 1e6 / int(re.search(r"(\d+) requests in", done.stdout)[1])
-    finally:
-        process.terminate()
-        process.wait()
+    spent = cpu(pid) - before
+    if "Non-2xx" in done.stdout:
+        sys.exit(f"port {front}: not every answer was 200\n{done.stdout}")
+    return spent * 1e6 / int(re.search(r"(\d+) requests in", done.stdout)[1])
 
 
 def backend(folder: Path) -> tuple[subprocess.Popen, int]:
@@ -161,38 +150,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=3)
     options = parser.parse_args()
     if shutil.which("wrk", path=PATH) is None:
         sys.exit("wrk is needed: apt-get install wrk")
-    figures: dict[tuple[str, bool], list[float]] = {}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         nginx, back = backend(folder)
-        try:
-            for _ in range(options.rounds):
-                for more in (False, True):
-                    front = free_port()
-                    config = folder / "haproxy.cfg"
-                    config.write_text(haproxy(front, back, more=more))
-                    figures.setdefault(("haproxy", more), []).append(
-                        measure(["haproxy", "-db", "-f", str(config)], front, options.seconds)
-                    )
-                    front = free_port()
-                    config = folder / "node.toml"
-                    config.write_text(hapair(front, back, more=more))
-                    command = [str(Path(sys.executable).with_name("hapair")), "run", str(config)]
-                    figures.setdefault(("hapair", more), []).append(measure(command, front, options.seconds))
-        finally:
-            nginx.terminate()
-            nginx.wait()
-    extra = {}
-    for who in ("haproxy", "hapair"):
-        plain, ruled = (statistics.median(figures[who, more]) for more in (False, True))
-        extra[who] = ruled - plain
-        print(f"{who:8} {plain:6.1f} µs, with the rules {ruled:6.1f} µs: extra {ruled - plain:5.1f} µs")
-    print(f"hapair's extra is {extra['hapair'] / extra['haproxy']:.1f} times HAProxy's (target: at most 3)")
+        stack.callback(nginx.wait)
+        stack.callback(nginx.terminate)
+        running = {}
+        site = compiled(folder)
+        for more in (False, True):
+            front = free_port()
+            config = folder / f"haproxy-{more}.cfg"
+            config.write_text(haproxy(front, back, more=more))
+            command = ["haproxy", "-db", "-f", str(config)]
+            running["HAProxy", more] = stack.enter_context(started(command, front)), front
+            for who, place in (("hapair", site), ("hapair, plain Python", ROOT)):
+                front = free_port()
+                config = folder / f"{front}.toml"
+                config.write_text(hapair(front, back, more=more))
+                command = [sys.executable, "-P", "-m", "hapair", "run", str(config)]
+                command = ["env", f"PYTHONPATH={place}", *command]
+                running[who, more] = stack.enter_context(started(command, front)), front
+        figures: dict[tuple[str, bool], list[float]] = {key: [] for key in running}
+        for _ in range(options.rounds):
+            for key, (pid, front) in running.items():
+                figures[key].append(measure(pid, front, options.seconds))
+    costs = {key: statistics.median(found) for key, found in figures.items()}
+    reference = costs["HAProxy", True] - costs["HAProxy", False]
+    print("| proxy | CPU µs/request | with the rules | extra | HAProxy = 1 |\n|---|---|---|---|---|")
+    for who in dict.fromkeys(who for who, _ in costs):
+        plain, ruled = costs[who, False], costs[who, True]
+        extra = ruled - plain
+        print(f"| {who} | {plain:.1f} | {ruled:.1f} | {extra:.1f} | {extra / reference:.1f} |")
 
 
 if __name__ == "__main__":

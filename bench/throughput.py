@@ -276,8 +276,8 @@ def contenders(directory: Path) -> list[tuple[str, list[str], int]]:
     ]
 
 
-def hapairs(directory: Path) -> list[tuple[str, list[str], int]]:
-    """Name, command and port of hapair as `pip install .` compiles it, and as it is here."""
+def compiled(directory: Path) -> Path:
+    """Where hapair is as `pip install .` compiles it."""
     source = directory / "source"
     shutil.copytree(ROOT / "hapair", source / "hapair", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
@@ -289,10 +289,15 @@ def hapairs(directory: Path) -> list[tuple[str, list[str], int]]:
         packed.extractall(directory / "site")
     if not list((directory / "site").rglob("*.so")):
         sys.exit("there is no C compiler: hapair would be compared with itself")
+    return directory / "site"
+
+
+def hapairs(directory: Path) -> list[tuple[str, list[str], int]]:
+    """Name, command and port of hapair compiled, and as it is here."""
     run = [sys.executable, "-P", "-m", "hapair", "run"]
-    compiled = ["env", f"PYTHONPATH={directory}/site", *run, f"{directory}/node.toml"]
+    fast = ["env", f"PYTHONPATH={compiled(directory)}", *run, f"{directory}/node.toml"]
     plain = ["env", f"PYTHONPATH={ROOT}", *run, f"{directory}/plain.toml"]
-    return [("hapair", compiled, HAPAIR), ("hapair, plain Python", plain, PLAIN)]
+    return [("hapair", fast, HAPAIR), ("hapair, plain Python", plain, PLAIN)]
 
 
 def run(

@@ -7,11 +7,12 @@ Longer than most files: each thing is a few lines, and all of them share one cop
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hapair.errors import BadMessage
 from hapair.http1.body import ChunkedBody
 from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
+from hapair.http1.head import Request
 from hapair.proxy.captures import cookie, headers
 from hapair.proxy.log_record import Record
 from hapair.proxy.proxy_protocol import UNIQUE_ID_LONGEST, Place
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from hapair.cache.store import Draft
     from hapair.cache.vary import Asked
-    from hapair.http1.head import Request, Response
+    from hapair.http1.head import Response
     from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
     from hapair.proxy.server import Server
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hapair.rules.values import Value
 
 _SESSION = ("sess.", "proc.")
+_NO_COOKIES: Final[tuple[bytes | None, bytes | None]] = None, None
+NO_REQUEST: Final = Request()
 
 
 class ServerFacts:
@@ -75,7 +78,12 @@ class About:
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self.request = NO_REQUEST
+        """Of a connection in TCP mode, and before there is one, an empty one."""
         self.variables: dict[str, Value] = {}
+        self._captures: tuple[int, int] = session.frontend.rules.captures
+        """How many headers of each side are captured."""
+        self.cookies: tuple[bytes | None, bytes | None] = _NO_COOKIES
         self._forget_captured()
         self.response: Response | None = None
         self.own: list[bytes] | None = None
@@ -105,7 +113,8 @@ class About:
         if self.variables:
             self.variables = {name: v for name, v in self.variables.items() if name.startswith(_SESSION)}
         self._names = None
-        self._forget_captured()
+        if self.captured or self.captured_response or self.cookies is not _NO_COOKIES:
+            self._forget_captured()
         self.response = self.own = self._target = self.log_level = self._own_number = None
         self._unique_id = None
         self.compressed = self.kept_in = ""
@@ -191,25 +200,20 @@ class About:
     # -- the messages -------------------------------------------------------------------
 
     @property
-    def _request(self) -> Request:
-        request: Request = self._session.request
-        return request
-
-    @property
     def version(self) -> int:
-        return self._request.version
+        return self.request.version
 
     @property
     def request_lines(self) -> list[bytes]:
-        return [*self._request.lines, *self._request.dropped]
+        return [*self.request.lines, *self.request.dropped]
 
     @property
     def request_target(self) -> bytes:
-        return self._request.target if self._target is None else self._target
+        return self.request.target if self._target is None else self._target
 
     @property
     def body(self) -> bytes:
-        if self._request.length != CHUNKED:
+        if self.request.length != CHUNKED:
             return self.held
         try:
             return ChunkedBody().feed(self.held)
@@ -218,7 +222,7 @@ class About:
 
     @property
     def body_size(self) -> int:
-        return len(self.body) if self._request.length == CHUNKED else self._request.length
+        return len(self.body) if self.request.length == CHUNKED else self.request.length
 
     @property
     def unique_id(self) -> bytes | None:
@@ -269,11 +273,11 @@ class About:
         if response:
             return self.response_lines or [b""]
         self._edited = True
-        return self._request.lines
+        return self.request.lines
 
     def edits(self, name: bytes) -> bool:
         """Headers of the request called `name` (small letters) are edited: may there be any until now?"""
-        request = self._request
+        request = self.request
         names = self._names
         if names is None:
             if request.wire and request.known is not None:
@@ -291,16 +295,16 @@ class About:
     def add(self, line: bytes) -> None:
         """Append a line to the request's head, unless rules have made it too long."""
         if self._names is None or len(self._names) < MOST_HEADERS:
-            self._request.add(line)
+            self.request.add(line)
 
     @property
     def edited_lines(self) -> list[bytes]:
         """The request's, for whoever has called `edits`."""
-        return self._request.lines
+        return self.request.lines
 
     def set_method(self, method: bytes) -> None:
         """The server gets this one; HEAD and CONNECT stay, since what follows them is delimited otherwise."""
-        request = self._request
+        request = self.request
         if {request.method, method} & {b"HEAD", b"CONNECT"}:
             return
         request.method = method
@@ -309,7 +313,7 @@ class About:
 
     def set_target(self, target: bytes) -> None:
         """The server gets this one; rules that follow see it, the log does not."""
-        request = self._request
+        request = self.request
         if request.method == b"CONNECT":
             return
         self._target = target
@@ -320,12 +324,12 @@ class About:
         """Rules have been applied: what was read from the request's lines is read anew."""
         if self._hints:
             hints, self._hints = self._hints, []
-            if self._request.version == 11:
+            if self.request.version == 11:
                 self._session.send_hints(hints)
         if not self._edited:
             return
         self._edited = False
-        request = self._request
+        request = self.request
         request.cookies = [line for line in request.lines if line[:7].lower() == b"cookie:"]
         hosts = [line for line in request.lines if line[:5].lower() == b"host:"]
         request.host = hosts[0][5:].strip(b" \t") if hosts else None
@@ -340,10 +344,10 @@ class About:
         return facts
 
     def _forget_captured(self) -> None:
-        requests, responses = self._session.frontend.rules.captures
+        requests, responses = self._captures
         self.captured: list[bytes | None] = [None] * requests
         self.captured_response: list[bytes | None] = [None] * responses
-        self.cookies: tuple[bytes | None, bytes | None] = None, None
+        self.cookies = _NO_COOKIES
 
     def capture_request(self) -> None:
         """What the log shall tell of a request, before rules change it."""
@@ -351,7 +355,7 @@ class About:
         if wanted is not None:
             self.captured[: len(wanted.request_headers)] = headers(self.request_lines, wanted.request_headers)
             if wanted.cookie is not None:
-                self.cookies = cookie(self._request.cookies, wanted.cookie), None
+                self.cookies = cookie(self.request.cookies, wanted.cookie), None
 
     def capture_response(self) -> None:
         """The same of the server's answer."""

@@ -14,6 +14,7 @@ from hapair.http1 import emit
 from hapair.http1.framing import UNTIL_CLOSE
 from hapair.http1.head import Request
 from hapair.http1.printable import request_line
+from hapair.proxy.about import NO_REQUEST
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.reasons import named
 from hapair.proxy.session import (
@@ -53,7 +54,6 @@ _LINGER_TIME: Final = 2.0
 """Seconds that a client which still sends has to read our last answer."""
 BODY_GRACE: Final = 20.0
 """Seconds that a request body may take to begin, before its rate counts."""
-NO_REQUEST: Final = Request()
 NOTHING: Final = memoryview(b"")
 
 

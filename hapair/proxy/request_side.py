@@ -118,6 +118,7 @@ class RequestSide(Exchange):
                 return
         if self.about is not None:
             request.about = self.about
+            self.about.request = request
             self.about.held = body
             self.told_at = now
             self.about.capture_request()
@@ -237,6 +238,7 @@ class RequestSide(Exchange):
                 self.about = About(self)
                 self.about.held = body
             request.about = self.about
+            self.about.request = request
             rules = backend.rules.http_request
             if rules and not self._obeyed(rules, 0, now):
                 return

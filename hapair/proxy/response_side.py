@@ -25,7 +25,7 @@ from hapair.proxy.session import (
     TUNNEL,
     WAITING,
 )
-from hapair.rules.verdicts import Answer, Reject
+from hapair.rules.verdicts import Answer, Reject, Rule
 
 if TYPE_CHECKING:
     from hapair.cache.store import Entry
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _CHALLENGES: Final = (401, 407)
 _CHALLENGING: Final = (b"www-authenticate", b"proxy-authenticate")
+_NO_RULES: Final[list[Rule]] = []
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
@@ -244,15 +245,15 @@ class ResponseSide(RequestSide):
 
     def _answered_by_rule(self, now: float) -> bool:
         """Apply the rules about a response; true when the client gets another one in its place."""
-        backend = self.backend
-        lists = [self.frontend.rules.http_response]
-        if backend is not None:
-            lists.insert(0, backend.rules.http_response)
-            if self._kept_response is None:
-                lists.insert(0, backend.rules.tcp_response)
-        if not any(lists):
+        backend, last = self.backend, self.frontend.rules.http_response
+        if backend is None:
+            first, second = _NO_RULES, _NO_RULES
+        else:
+            first = backend.rules.tcp_response if self._kept_response is None else _NO_RULES
+            second = backend.rules.http_response
+        if not first and not second and not last:
             return False  # and its lines need not be looked at
-        for rules in lists:
+        for rules in (first, second, last):
             verdict = self._apply(rules) if rules else None
             self._copy = self.about.draft
             if isinstance(verdict, Answer):

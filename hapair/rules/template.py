@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hapair.rules.acl import Setting
     from hapair.rules.facts import Facts
+    from hapair.rules.fetch import Read
 
 Template = Callable[["Facts"], bytes]
 
@@ -37,6 +38,7 @@ _PIECE: Final = re.compile(
 )
 _FLAGS: Final = re.compile(r"(?:[+-][QXE](?:,(?=[+-])|$))*")
 _BLANKS: Final = re.compile(" {2,}")
+_CONTROL_BYTES: Final = bytes([*range(32), 127])
 _CONTROLS: Final = re.compile(rb"[^\x20-\x7e]")
 _CONTROLS_AND_QUOTE: Final = re.compile(rb'[^\x20-\x7e]|"')
 _SPECIAL: Final = re.compile(rb'["\\\]]')
@@ -166,9 +168,10 @@ class _Compiler:
             return lambda facts: source_text(facts.source) or (b"-" if self._log else b"")
         setting = self._setting
         setting.asks = True
-        read = compile_sample(text, offset, files=setting.files, until=setting.until).read
+        sample = compile_sample(text, offset, files=setting.files, until=setting.until)
+        read = sample.read
         if not self._log:
-            plain: Template = lambda facts: as_text(read(facts))  # noqa: E731 - a closure among others
+            plain = _number(read) if sample.kind == "int" else _printed(read)
             return _quoted(plain) if "Q" in flags else plain
         unsafe = _CONTROLS_AND_QUOTE if "Q" in flags and "E" not in flags else _CONTROLS
 
@@ -177,6 +180,26 @@ class _Compiler:
             return _marked_up(unsafe.sub(_hex, to_text(value) or b"") if value is not None else b"", flags)
 
         return logged
+
+
+def _number(read: Read) -> Template:
+    def number(facts: Facts) -> bytes:
+        value = read(facts)
+        return b"%d" % value if isinstance(value, int) else b""
+
+    return number
+
+
+def _printed(read: Read) -> Template:
+    """Any value as HAProxy prints it; most are texts without a control character, and soon done."""
+
+    def printed(facts: Facts) -> bytes:
+        value = read(facts)
+        if type(value) is bytes and value.translate(None, _CONTROL_BYTES) == value:
+            return value
+        return as_text(value)
+
+    return printed
 
 
 def _shown(variable: Variable, flags: frozenset[str]) -> Template:
