@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -139,3 +140,62 @@ def test_room_in_the_buffer_does_not_end_a_connection_that_rests(page: Stage) ->
         page.client.sendall(GET)
         page.turns()
         assert server.recv(1000).startswith(b"GET"), "it serves again"
+
+
+@pytest.mark.parametrize("silent", ["client", "server"])
+def test_a_side_that_was_silent_for_too_long_is_not_read_any_more(stream: Stage, silent: str) -> None:
+    """What it says then stays in its kernel, so that it notices, and costs no turns."""
+    server = stream.until_accepted()
+    stream.turns()
+    plane = stream.plane
+    (end,) = [client for listener in plane.listeners.values() for client in listener.clients]
+    session = end.session
+    assert session.silence is not None
+    if silent == "client":
+        session.silence.client_silent_at = 0.0
+    else:
+        session.silence.server_silent_at = 0.0
+    end.on_deadline(plane.reactor.now)
+    late, other = (stream.client, server) if silent == "client" else (server, stream.client)
+    assert other.recv(10) == b"", "the other side is told"
+    late.setblocking(False)
+    sent = 0
+    for _ in range(1000):
+        try:
+            sent += late.send(bytes(65536))
+        except BlockingIOError:
+            break
+        stream.turns(1)
+    else:
+        raise AssertionError(f"{sent} bytes went somewhere")
+    other.sendall(b"still")
+    stream.turns()
+    late.setblocking(True)
+    assert late.recv(10) == b"still"
+    server.close()
+
+
+def test_a_server_that_speaks_too_late_still_gets_what_the_client_says_at_its_own_pace(stream: Stage) -> None:
+    server = stream.until_accepted()
+    stream.turns()
+    (end,) = [client for listener in stream.plane.listeners.values() for client in listener.clients]
+    assert end.session.silence is not None
+    end.session.silence.server_silent_at = 0.0
+    end.on_deadline(stream.plane.reactor.now)
+    server.sendall(b"too late")
+    stream.turns()
+    said, sent, got = os.urandom(16 << 20), 0, 0
+    stream.client.setblocking(False)
+    server.setblocking(False)
+    for turn in range(100_000):
+        if sent < len(said):
+            with contextlib.suppress(BlockingIOError):
+                sent += stream.client.send(said[sent : sent + 262_144])
+        stream.turns(1)
+        if turn > 300:  # by then it is much behind
+            with contextlib.suppress(BlockingIOError):
+                got += len(server.recv(1 << 20))
+        if got == len(said):
+            break
+    assert got == len(said)
+    server.close()
