@@ -39,6 +39,8 @@ def check_all(paths: Sequence[Path]) -> int:
         wrong |= any(problem.severity == "error" for problem in problems)
     for path, loaded in usable:
         click.echo(f"{path}: valid ({summary(loaded.config)})")
+        for line in captures(loaded.config):
+            click.echo(f"  {line}")
     return int(wrong)
 
 
@@ -87,6 +89,25 @@ def _print(problems: Sequence[Problem], source: str) -> None:
         click.echo(render(problem, source), err=True)
     if problems:
         click.echo(count(problems), err=True)
+
+
+def captures(config: NodeConfig) -> list[str]:
+    """What frontends capture: headers with the number that `capture.req.hdr(N)` knows them by."""
+    lines = []
+    for name, frontend in config.frontends.items():
+        chosen = frontend.capture
+        if chosen is None:
+            continue
+        parts = [
+            f"{kind} {', '.join(f'{i} {header.name}' for i, header in enumerate(headers))}"
+            for kind, headers in (("request", chosen.request_headers), ("response", chosen.response_headers))
+            if headers
+        ]
+        if chosen.cookie is not None:
+            parts.append(f"cookie {chosen.cookie.name}")
+        if parts:
+            lines.append(f"frontend.{name} captures: {'; '.join(parts)}")
+    return lines
 
 
 def summary(config: NodeConfig) -> str:

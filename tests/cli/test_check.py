@@ -29,6 +29,31 @@ def test_a_valid_file_gets_one_line_and_code_0():
     assert result.stdout == f"{CONFIGS / 'pair/lb-a.toml'}: valid ({counts})\n"
 
 
+def test_captures_are_listed_with_the_numbers_that_rules_know_them_by(tmp_path):
+    path = tmp_path / "node.toml"
+    path.write_text(
+        """[node]
+name = "a"
+[frontend.f]
+mode = "http"
+bind = ":80"
+capture = { request_headers = ["Host", "X-A"], cookie = "SID=" }
+default_backend = "b"
+[frontend.g]
+mode = "http"
+bind = ":81"
+capture = { response_headers = ["Server"] }
+default_backend = "b"
+[backend.b]
+mode = "http"
+"""
+    )
+    assert hapair("check", path).stdout.splitlines()[1:] == [
+        "  frontend.f captures: request 0 Host, 1 X-A; cookie SID=",
+        "  frontend.g captures: response 0 Server",
+    ]
+
+
 def test_a_broken_file_gets_every_mistake_on_stderr_and_code_1(tmp_path):
     path = tmp_path / "node.toml"
     path.write_text(BROKEN)
@@ -143,7 +168,7 @@ finally:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.splitlines()[1:] == ["[]"]
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_two_files_are_compared_as_a_pair(tmp_path):
