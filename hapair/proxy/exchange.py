@@ -264,6 +264,7 @@ class Exchange(Session):
             return False
         self.attempts += 1
         server.retries += 1
+        self.why = ""  # if it goes well now there is nothing to tell
         self.to_server = self._kept
         self.may_reuse = NO_REUSE
         self.orders = (self.orders & ~(RELEASE | PARK)) | DROP

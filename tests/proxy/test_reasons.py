@@ -161,6 +161,14 @@ def test_the_next_request_has_no_reason_of_the_one_before():
     assert here.log == ["403 PR denied by frontend.fe.http_request[0]", "200 -- -"]
 
 
+def test_a_request_that_goes_well_at_the_second_try_has_no_reason():
+    here = world(retry_on=("junk-response",), retries=1, frontend={"log_format": "%ST %rc %why"})
+    client = here.client(get())
+    client.server.says(b"SSH-2.0\r\n")
+    client.server.says(answer())
+    assert here.log == ["200 1 -"]
+
+
 def test_a_stream():
     here = World(
         mode=Mode.TCP,
