@@ -199,7 +199,7 @@ class Exchange(Session):
 
     def _expect_request(self, now: float) -> None:
         """One more, or the client has had enough."""
-        self.deadline = now + min(self.frontend.keep_alive_timeout, self.frontend.client_timeout)
+        self.deadline = now + self.frontend.idle_timeout
 
     def _expect_progress(self, now: float) -> None:
         """The next sign of life must come in time from whomever we wait for.

@@ -109,9 +109,9 @@ class Frontend:
         "http",
         "httpclose",
         "id_header",
+        "idle_timeout",
         "inspect_delay",
         "judges_ends",
-        "keep_alive_timeout",
         "label",
         "limits",
         "line",
@@ -123,6 +123,7 @@ class Frontend:
         "marks_for",
         "monitor_uri",
         "name",
+        "patience",
         "process",
         "rate",
         "refusals",
@@ -175,7 +176,9 @@ class Frontend:
         self.client_fin = config.timeout.client_fin
         self.inspect_delay = config.tcp_request_inspect_delay
         self.request_timeout = config.timeout.http_request
-        self.keep_alive_timeout = config.timeout.http_keep_alive
+        self.patience = min(config.timeout.http_request, config.timeout.client)
+        """Seconds that a request may take to come."""
+        self.idle_timeout = min(config.timeout.http_keep_alive, config.timeout.client)
         self.httpclose = config.httpclose
         self.server_close = config.http_server_close or config.httpclose
         self.buffers = config.http_buffer_request

@@ -65,7 +65,7 @@ class RequestSide(Exchange):
             self.reading = HEAD
             self._begun_at = now
             if self.requests:
-                self.deadline = now + min(self.frontend.request_timeout, self.frontend.client_timeout)
+                self.deadline = now + self.frontend.patience
         end = data.find(b"\r\n\r\n")
         if end < 0:
             mistake = incomplete_mistake(data, self.frontend.limits)
@@ -291,7 +291,7 @@ class RequestSide(Exchange):
 
     def _await_body(self) -> None:
         self._waits_for_body = True
-        self.deadline = self._begun_at + min(self.frontend.request_timeout, self.frontend.client_timeout)
+        self.deadline = self._begun_at + self.frontend.patience
         if self.request.version == 11 and self.request.header(b"expect"):
             # The server, who would say so, has not been asked yet.
             self._send_own(b"HTTP/1.1 100 Continue\r\n\r\n")

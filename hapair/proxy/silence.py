@@ -50,7 +50,15 @@ class Silence:
 
     def deadline(self) -> float:
         """When the first of the timers expires."""
-        return min(self.client_silent_at, self.server_silent_at, self.client_deaf_at, self.server_deaf_at)
+        first = self.client_silent_at
+        # Compiled, `min` takes longer than all the rest.
+        if self.server_silent_at < first:
+            first = self.server_silent_at
+        if self.client_deaf_at < first:
+            first = self.client_deaf_at
+        if self.server_deaf_at < first:
+            first = self.server_deaf_at
+        return first
 
     def patience(self, flags: str) -> tuple[str, float]:
         """The side that log flags name, and the patience with it."""

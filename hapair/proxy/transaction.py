@@ -33,7 +33,7 @@ class HttpSession(ResponseSide):
         """Wait for the first request, not for ever."""
         if not self._admitted(now):
             return
-        self.deadline = now + min(self.frontend.request_timeout, self.frontend.client_timeout)
+        self.deadline = now + self.frontend.patience
 
     def flushed(self, now: float) -> None:
         """A slow receiver took some."""
