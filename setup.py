@@ -67,7 +67,6 @@ HOT = [
     "hapair/rules/fetch_internal.py",
     "hapair/rules/fetch_request.py",
     "hapair/rules/matching.py",
-    "hapair/rules/networks.py",
     "hapair/rules/sample.py",
     "hapair/rules/sample_match.py",
     "hapair/rules/samples.py",

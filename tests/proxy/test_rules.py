@@ -15,8 +15,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 def world(*rules, response=(), after=(), **more):
     frontend = {
         "http_request": rules,
-        "http_response": response,
-        "http_after_response": after,
+        "http_response": tuple(response),
+        "http_after_response": tuple(after),
         "acl": {"admin": ("path_beg /admin",)},
         **more.pop("frontend", {}),
     }
