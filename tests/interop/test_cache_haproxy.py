@@ -6,13 +6,12 @@ But for `Vary: Referer`: HAProxy 2.6 keeps such a response and never finds it ag
 from __future__ import annotations
 
 import random
-import socket
 import time
 from pathlib import Path
 
 import pytest
+from interop.answering import Answering, answering, ask
 from interop.haproxy import running
-from interop.test_compression_haproxy import Answering, answering
 from proxy.world import World
 
 from hapair.config.model import Cache
@@ -116,17 +115,6 @@ def outcome(got: bytes) -> tuple[object, ...]:
     if b"transfer-encoding: chunked" in head.lower() and body:
         body = ChunkedBody().feed(body)
     return lines[0][9:12], fields, b"" if lines[0][9:12] == b"304" else body
-
-
-def ask(path: Path, sent: bytes) -> bytes:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
-        client.connect(str(path))
-        client.sendall(sent)
-        got = b""
-        while piece := client.recv(65536):
-            got += piece
-        return got
 
 
 @pytest.mark.parametrize("vary", [False, True], ids=["plain", "process-vary"])

@@ -6,15 +6,11 @@ own list; here our own order decides, or no browser would ever get `br`.  The li
 
 from __future__ import annotations
 
-import contextlib
 import random
-import socket
-import threading
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from interop.answering import answering, ask
 from interop.haproxy import running
 from proxy.world import World
 
@@ -116,48 +112,6 @@ def cases(seed: int, count: int) -> list[tuple[bytes, bytes]]:
     return made
 
 
-class Answering(threading.Thread):
-    """A server that says the next response to whoever comes."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.listening = socket.socket(socket.AF_UNIX)
-        self.listening.bind(str(path))
-        self.listening.listen()
-        self.next = b""
-        self.asked = b""
-        self.start()
-
-    def run(self) -> None:
-        while True:
-            client, _ = self.listening.accept()
-            with client:
-                client.settimeout(10)
-                got = b""
-                while b"\r\n\r\n" not in got:
-                    data = client.recv(65536)
-                    if not data:
-                        return
-                    got += data
-                self.asked = got
-                client.sendall(self.next)
-
-    def end(self, path: Path) -> None:
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(path))
-        self.join(10)
-        self.listening.close()
-
-
-@contextlib.contextmanager
-def answering(path: Path) -> Iterator[Answering]:
-    server = Answering(path)
-    try:
-        yield server
-    finally:
-        server.end(path)
-
-
 def outcome(got: bytes) -> tuple[object, ...]:
     """The status, the fields that compression touches, and the body decoded."""
     head, _, body = got.partition(b"\r\n\r\n")
@@ -190,13 +144,7 @@ def test_the_same_responses_are_compressed(tmp_path, name):
     with answering(back) as server, running(tmp_path, text):
         for request, response in cases(len(name), 500):
             server.next = response
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(10)
-                client.connect(str(front))
-                client.sendall(request)
-                got = b""
-                while piece := client.recv(65536):
-                    got += piece
+            got = ask(front, request)
             world = World(frontend={"compression": ours})
             here = world.client(request)
             asked = here.server.got
