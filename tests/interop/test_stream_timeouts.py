@@ -30,6 +30,8 @@ TALK = 1.2
 """Seconds that one who talks does so, before it falls silent."""
 LAST = 6.0
 """Seconds after which a conversation is left alone."""
+ATTEMPTS = 3
+"""What differs is held again, with fewer others: a busy machine makes anybody late, but not each time."""
 
 TIMEOUTS: dict[str, dict[str, int]] = {
     "client": {"client": S, "server": L},
@@ -173,7 +175,9 @@ class World:
             await stream.send_all(BEGIN[mode].format(path=path).encode())
             if mode != "tcp":
                 said = await stream.receive_some(4096)
-                assert said.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")), said
+                if not said.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")):
+                    seen.client.how = said.partition(b"\r\n")[0].decode()
+                    return
             await behave(stream, mine, seen.client, seen.begun)
             await trio.sleep_forever()
 
@@ -192,10 +196,18 @@ class World:
             seen.took = int(timers[0].split("/")[-1]) / 1000
 
 
-async def converse(ports: dict[tuple[str, str], int], server: int, log: int) -> World:
+Key = tuple[str, str, str, str]
+EVERY: list[Key] = [
+    (mode, name, mine, theirs)
+    for mode, name, (mine, theirs) in itertools.product(MODES, TIMEOUTS, PAIRS + FLOODS)
+]
+
+
+async def converse(
+    ports: dict[tuple[str, str], int], server: int, log: int, keys: list[Key]
+) -> dict[Key, Seen]:
     world = World(ports)
-    for (mode, name), (mine, theirs) in itertools.product(ports, PAIRS + FLOODS):
-        world.seen[mode, name, mine, theirs] = Seen()
+    world.seen = {key: Seen() for key in keys}
     with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
         sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         await sink.bind(("127.0.0.1", log))
@@ -208,7 +220,7 @@ async def converse(ports: dict[tuple[str, str], int], server: int, log: int) -> 
                         clients.start_soon(world.ask, key, ports[key[:2]], number * apart)
             await trio.sleep(0.3)  # what is ended by their end has its line too
             nursery.cancel_scope.cancel()
-    return world
+    return world.seen
 
 
 def ports() -> dict[tuple[str, str], int]:
@@ -305,15 +317,19 @@ def shown(seen: Seen) -> str:
 def test_streams_end_as_in_haproxy(tmp_path):
     theirs, ours = ports(), ports()
     server, log = free_port(), free_port()
-    with haproxy_running(tmp_path, haproxy_sections(theirs, server, log)):
-        expected = trio.run(converse, theirs, server, log)
     config = tmp_path / "node.toml"
     config.write_text(hapair_file(ours, server, log, tmp_path))
-    with running(config):
-        got = trio.run(converse, ours, server, log)
-    different = [
-        f"{', '.join(key)}:\n  HAProxy {shown(expected.seen[key])}\n  hapair  {shown(got.seen[key])}"
-        for key in expected.seen
-        if not alike(key, expected.seen[key], got.seen[key])
-    ]
-    assert not different, f"{len(different)} of {len(expected.seen)} differ:\n" + "\n".join(different)
+    expected: dict[Key, Seen] = {}
+    got: dict[Key, Seen] = {}
+    different = EVERY
+    with haproxy_running(tmp_path, haproxy_sections(theirs, server, log)), running(config):
+        for _ in range(ATTEMPTS):
+            expected |= trio.run(converse, theirs, server, log, different)
+            got |= trio.run(converse, ours, server, log, different)
+            different = [key for key in different if not alike(key, expected[key], got[key])]
+            if not different:
+                break
+    assert not different, f"{len(different)} of {len(EVERY)} differ:\n" + "\n".join(
+        f"{', '.join(key)}:\n  HAProxy {shown(expected[key])}\n  hapair  {shown(got[key])}"
+        for key in different
+    )
