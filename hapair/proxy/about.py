@@ -18,6 +18,7 @@ from hapair.proxy.log_record import Record
 from hapair.proxy.proxy_protocol import UNIQUE_ID_LONGEST, Place
 from hapair.rules.action_edits import MOST_HEADERS
 from hapair.rules.client_hello import OTHER
+from hapair.rules.fetch import CONNECTION, REQUEST
 from hapair.tables.tracks import Tracks
 
 if TYPE_CHECKING:
@@ -107,9 +108,16 @@ class About:
         self._own_number: int | None = None
         self._unique_id: bytes | None = None
         self._ending: Record | None = None
+        self._first_ends: tuple[Place, Place] | None = None
+        """Who connected, and to where, if rules have set that since."""
+        self._session_ends: tuple[Place, Place] | None = None
+        """The same, if rules about this request have."""
 
     def renew(self) -> None:
         """The next request begins; what belongs to the connection stays."""
+        if self._session_ends is not None:
+            self._have_ends(*self._session_ends)
+            self._session_ends = None
         if self.variables:
             self.variables = {name: v for name, v in self.variables.items() if name.startswith(_SESSION)}
         self._names = None
@@ -159,17 +167,37 @@ class About:
     def transfers(self) -> int:
         return getattr(self._session, "requests", 0)
 
-    def set_source(self, address: str, port: int) -> None:
-        """For everything that follows, the log included."""
-        session = self._session
-        session.source = address or session.source
-        session.port = port
-        if hasattr(session, "request"):
-            session.request.source = session.source
+    def set_source(self, address: str, port: int, since: int) -> None:
+        """For everything that follows, the log included; by a rule about a request, for that one only."""
+        self._keep_ends(since)
+        self._have_ends(Place(address or self._session.source, port), self._session.local)
 
-    def set_local(self, address: str, port: int) -> None:
+    def set_local(self, address: str, port: int, since: int) -> None:
         """The same for where the client connected to."""
-        self._session.local = Place(address, port)
+        self._keep_ends(since)
+        self._have_ends(Place(self._session.source, self._session.port), Place(address, port))
+
+    def _keep_ends(self, since: int) -> None:
+        session = self._session
+        ends = Place(session.source, session.port), session.local
+        if since > CONNECTION and self._first_ends is None:
+            self._first_ends = ends
+        if since >= REQUEST and self._session_ends is None:
+            self._session_ends = ends
+
+    def _have_ends(self, source: Place, local: Place) -> None:
+        session = self._session
+        session.source, session.port = source
+        session.local = local
+        session.forget_name()
+        if hasattr(session, "request"):
+            session.request.source = source.host
+
+    @property
+    def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The client's and ours, as the connection has them, whatever rules have set since."""
+        session = self._session
+        return self._first_ends or (Place(session.source, session.port), session.local)
 
     @property
     def priority_class(self) -> int:

@@ -498,6 +498,10 @@ class Session:
             self._client = b"%b:%d" % (self.source.encode(), self.port)
         return self._client
 
+    def forget_name(self) -> None:
+        """A rule has given the client another."""
+        self._client = b""
+
     def _no_server(self) -> bytes:
         """`backend/server` of a log line when there was no server."""
         side = self.backend.label if self.backend is not None else self.frontend.label

@@ -111,16 +111,40 @@ def _with_number(change: Callable[[Transaction, int], None]) -> Callable[[Words]
     return make
 
 
-def _with_address(change: Callable[[Transaction, str], None]) -> Callable[[Words], Act]:
+def _address(*, source: bool) -> Callable[[Words], Act]:
     def make(words: Words) -> Act:
-        read = _sample(words)
+        read, since = _sample(words), words.setting.until
         words.end()
 
         def act(facts: Facts) -> None:
-            value = read(facts)
+            value, about = read(facts), facts.about
             address = None if value is None else to_address(value)
-            if facts.about is not None and address is not None:
-                change(facts.about, str(address))
+            if about is None or address is None:
+                return
+            if source:
+                about.set_source(str(address), about.source_port, since)
+            else:
+                about.set_local(str(address), about.local_port, since)
+
+        return act
+
+    return make
+
+
+def _port(*, source: bool) -> Callable[[Words], Act]:
+    def make(words: Words) -> Act:
+        read, since = _sample(words), words.setting.until
+        words.end()
+
+        def act(facts: Facts) -> None:
+            value, about = read(facts), facts.about
+            number = None if value is None else to_number(value)
+            if about is None or number is None or not 0 <= number < 65536:
+                return
+            if source:
+                about.set_source("", number, since)
+            else:
+                about.set_local(about.local, number, since)
 
         return act
 
@@ -133,24 +157,6 @@ def _class(about: Transaction, number: int) -> None:
 
 def _offset(about: Transaction, number: int) -> None:
     about.priority_offset = max(-524287, min(524287, number)) / 1000
-
-
-def _source(about: Transaction, address: str) -> None:
-    about.set_source(address, about.source_port)
-
-
-def _source_port(about: Transaction, number: int) -> None:
-    if 0 <= number < 65536:
-        about.set_source("", number)
-
-
-def _local(about: Transaction, address: str) -> None:
-    about.set_local(address, about.local_port)
-
-
-def _local_port(about: Transaction, number: int) -> None:
-    if 0 <= number < 65536:
-        about.set_local(about.local, number)
 
 
 def _log_level(words: Words) -> Act:
@@ -195,10 +201,10 @@ COMMON: Final[dict[str, Callable[[Words], Act]]] = {
     "capture": _capture,
 }
 ADDRESSES: Final[dict[str, Callable[[Words], Act]]] = {
-    "set-src": _with_address(_source),
-    "set-src-port": _with_number(_source_port),
-    "set-dst": _with_address(_local),
-    "set-dst-port": _with_number(_local_port),
+    "set-src": _address(source=True),
+    "set-src-port": _port(source=True),
+    "set-dst": _address(source=False),
+    "set-dst-port": _port(source=False),
 }
 QUEUE: Final[dict[str, Callable[[Words], Act]]] = {
     "set-priority-class": _with_number(_class),

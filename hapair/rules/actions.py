@@ -16,7 +16,7 @@ from hapair.rules.acl import Setting, compile_condition
 from hapair.rules.action_words import Words
 from hapair.rules.arguments import did_you_mean
 from hapair.rules.error_pages import compile_pages
-from hapair.rules.fetch import CONNECTION, END, REQUEST, RESPONSE, STREAM
+from hapair.rules.fetch import CONNECTION, END, REQUEST, RESPONSE, SESSION, STREAM
 from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import format_mistake
 from hapair.rules.pattern_files import Files
@@ -103,7 +103,7 @@ UNTIL: Final = {
     "http_response": RESPONSE,
     "http_after_response": RESPONSE,
     "tcp_request_connection": CONNECTION,
-    "tcp_request_session": CONNECTION,
+    "tcp_request_session": SESSION,
     "tcp_request_content": STREAM,
     "tcp_response_content": RESPONSE,
 }

@@ -110,6 +110,10 @@ class Transaction(Protocol):
     """What its server said first."""
 
     @property
+    def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Address and port of the client and of ours, as the connection has them, whatever rules have set."""
+
+    @property
     def hello(self) -> Hello: ...
 
     status: int
@@ -178,8 +182,11 @@ class Transaction(Protocol):
 
     def set_method(self, method: bytes) -> None: ...
     def set_target(self, target: bytes) -> None: ...
-    def set_source(self, address: str, port: int) -> None: ...
-    def set_local(self, address: str, port: int) -> None: ...
+    def set_source(self, address: str, port: int, since: int) -> None:
+        """From now on, by a rule that is asked at the moment `since`: one about a request counts for that."""
+
+    def set_local(self, address: str, port: int, since: int) -> None:
+        """The same for where the client connected to."""
 
     def hint(self, line: bytes) -> None:
         """The client is told this header before a server is asked, if it understands that."""

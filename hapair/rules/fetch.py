@@ -17,6 +17,8 @@ ReadEach = Callable[["Facts"], "Iterable[Value]"]
 
 ALWAYS: Final = 0
 CONNECTION: Final = 4
+SESSION: Final = 5
+"""The same, a moment later: what is changed from here on is no longer the connection's own."""
 STREAM: Final = 6
 REQUEST: Final = 7
 RESPONSE: Final = 8
@@ -24,6 +26,7 @@ END: Final = 9
 MOMENTS: Final = {
     ALWAYS: "always",
     CONNECTION: "once there is a connection",
+    SESSION: "once there is a connection",
     STREAM: "once there is data",
     REQUEST: "once there is a request",
     RESPONSE: "once there is a response",
