@@ -57,6 +57,7 @@ HOT = [
     "hapair/proxy/server.py",
     "hapair/proxy/session.py",
     "hapair/proxy/silence.py",
+    "hapair/proxy/steady.py",
     "hapair/proxy/tally.py",
     "hapair/proxy/transaction.py",
     "hapair/proxy/tunnel.py",

@@ -3,7 +3,8 @@
 python bench/rules.py [--rounds 7] [--seconds 3]
 
 CPU microseconds of the proxy's process for each keep-alive request, measured with wrk over loopback
-against nginx; "extra" is the difference that ten more ACLs and five header actions make.  The target:
+against nginx, once with the same request again and again, once with a target, a cookie and a header of its
+own for each; "extra" is the difference that ten more ACLs and five header actions make.  The target:
 hapair's extra is at most three times HAProxy's.
 """
 
@@ -42,6 +43,22 @@ MORE_ACLS = [
     ("secret", "path_sub .git .env"),
 ]
 DENIALS = [f"deny if {name}" for name, _ in MORE_ACLS]
+VARYING = """
+local requests, n = {}, 0
+function init()
+  for i = 1, 20000 do
+    wrk.headers["Cookie"] = "session=" .. i
+    wrk.headers["X-Request-Id"] = string.format("%08x-%04x", i * 2654435761 % 4294967296, i % 65536)
+    requests[i] = wrk.format("GET", "/index.php?n=" .. i)
+  end
+end
+function request()
+  n = n % #requests + 1
+  return requests[n]
+end
+"""
+"""More heads than anybody keeps, made beforehand: the client must not be slower than the proxies."""
+
 ACTIONS = [
     "set-header X-Src %[src]",
     "set-header X-Port %[src_port]",
@@ -116,12 +133,12 @@ def wait_for(port: int) -> None:
     sys.exit(f"nobody listens on port {port}")
 
 
-def measure(pid: int, front: int, seconds: int) -> float:
+def measure(pid: int, front: int, seconds: int, more: list[str]) -> float:
     """CPU microseconds of a process for each request."""
     before = cpu(pid)
     url = f"http://127.0.0.1:{front}/index.php?id=7"
     done = subprocess.run(
-        ["wrk", "-t1", "-c16", f"-d{seconds}s", "-H", "User-Agent: bench", "-H", "Cookie: a=1", url],
+        ["wrk", "-t1", "-c16", f"-d{seconds}s", "-H", "User-Agent: bench", "-H", "Cookie: a=1", *more, url],
         capture_output=True,
         text=True,
         check=True,
@@ -175,17 +192,25 @@ def main() -> None:
                 command = [sys.executable, "-P", "-m", "hapair", "run", str(config)]
                 command = ["env", f"PYTHONPATH={place}", *command]
                 running[who, more] = stack.enter_context(started(command, front)), front
-        figures: dict[tuple[str, bool], list[float]] = {key: [] for key in running}
+        script = folder / "varying.lua"
+        script.write_text(VARYING)
+        works: dict[str, list[str]] = {"the same request": [], "every head different": ["-s", str(script)]}
+        figures: dict[tuple[str, str, bool], list[float]] = {
+            (work, *key): [] for work in works for key in running
+        }
         for _ in range(options.rounds):
-            for key, (pid, front) in running.items():
-                figures[key].append(measure(pid, front, options.seconds))
+            for work, arguments in works.items():
+                for key, (pid, front) in running.items():
+                    figures[work, *key].append(measure(pid, front, options.seconds, arguments))
     costs = {key: statistics.median(found) for key, found in figures.items()}
-    reference = costs["HAProxy", True] - costs["HAProxy", False]
-    print("| proxy | CPU µs/request | with the rules | extra | HAProxy = 1 |\n|---|---|---|---|---|")
-    for who in dict.fromkeys(who for who, _ in costs):
-        plain, ruled = costs[who, False], costs[who, True]
+    print(
+        "| work | proxy | CPU µs/request | with the rules | extra | HAProxy = 1 |\n|---|---|---|---|---|---|"
+    )
+    for work, who in dict.fromkeys((work, who) for work, who, _ in costs):
+        reference = costs[work, "HAProxy", True] - costs[work, "HAProxy", False]
+        plain, ruled = costs[work, who, False], costs[work, who, True]
         extra = ruled - plain
-        print(f"| {who} | {plain:.1f} | {ruled:.1f} | {extra:.1f} | {extra / reference:.1f} |")
+        print(f"| {work} | {who} | {plain:.1f} | {ruled:.1f} | {extra:.1f} | {extra / reference:.1f} |")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hapair.errors import BadMessage
 from hapair.http1 import head
 from hapair.http1.caching import caching
-from hapair.http1.head import METHODS, STANDARD, Limits, Request, Response
+from hapair.http1.head import METHODS, STANDARD, Limits, Request, Response, Seen
 from hapair.http1.printable import request_line as logged_line
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Memo:
         return len(self._young) + len(self._old)
 
 
-class _Fields:
+class _Fields(Seen):
     """What the header lines of a request say, whatever its request line."""
 
     __slots__ = (
@@ -93,12 +93,10 @@ class _Fields:
     )
 
     def __init__(self, request: Request) -> None:
+        super().__init__()
         self.count = len(request.lines) - 1 + len(request.dropped)
         self.wire = b"".join([b"\r\n" + line for line in request.lines[1:]])
-        self.known: dict[bytes, list[bytes]] = {}
-        for line in request.lines[1:] + request.dropped:
-            name, _, value = line.partition(b":")
-            self.known.setdefault(name.lower(), []).append(value.strip(b" \t"))
+        self.known = head.by_name(request.lines, request.dropped)
         self.dropped = tuple(request.dropped)
         self.host = request.host
         self.length = request.length
@@ -108,12 +106,13 @@ class _Fields:
         self.cookies = tuple(request.cookies)
 
 
-class _Line:
+class _Line(Seen):
     """A request line of HTTP/1.1 with a path."""
 
     __slots__ = ("method", "path", "query", "target", "text")
 
     def __init__(self, request: Request, line: bytes) -> None:
+        super().__init__()
         self.method = request.method
         self.target = request.target
         self.path = request.path
@@ -178,7 +177,10 @@ def parse_request(
         request.target = target
         request.path, _, request.query = target.partition(b"?")
         if end <= LONGEST:
-            known_lines.keep(line, _Line(request, line))
+            said = _Line(request, line)
+            request.text = said.text
+            request.line_seen = said
+            known_lines.keep(line, said)
     else:
         request = Request()
         request.method = said.method
@@ -186,8 +188,10 @@ def parse_request(
         request.path = said.path
         request.query = said.query
         request.text = said.text
+        request.line_seen = said
     request.wire = line + fields.wire
     request.known = fields.known
+    request.fields_seen = fields
     if fields.dropped:
         request.dropped = list(fields.dropped)
     request.host = fields.host

@@ -24,7 +24,7 @@ _MAX_REMEMBERED: Final = 4096
 def cookie_value(lines: list[bytes], name: bytes) -> bytes | None:
     """The first value of cookie `name` in Cookie header lines."""
     for line in lines:
-        if name in line:
+        if line.find(name) >= 0:
             for pair in line[line.index(b":") + 1 :].split(b";"):
                 key, equals, value = pair.partition(b"=")
                 if equals and key.strip(b" \t") == name:

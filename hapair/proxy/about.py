@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from hapair.cache.store import Draft
     from hapair.cache.vary import Asked
-    from hapair.http1.head import Response
+    from hapair.config.model import Captures
+    from hapair.http1.head import Response, Seen
     from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
     from hapair.proxy.server import Server
@@ -84,6 +85,7 @@ class About:
         self.variables: dict[str, Value] = {}
         self._captures: tuple[int, int] = session.frontend.rules.captures
         """How many headers of each side are captured."""
+        self._capture: Captures | None = session.frontend.config.capture
         self.cookies: tuple[bytes | None, bytes | None] = _NO_COOKIES
         self._forget_captured()
         self.response: Response | None = None
@@ -112,6 +114,15 @@ class About:
         """Who connected, and to where, if rules have set that since."""
         self._session_ends: tuple[Place, Place] | None = None
         """The same, if rules about this request have."""
+        self.first: dict[int, int] = {}
+        """What rules have found out about the connection (`proxy.steady`)."""
+        self.appended_by = -1
+        """The run of rules that appended `_appended` to the head that had these header lines; -1: none."""
+        self.appended_to: Seen | None = None
+        self._appended = b""
+        self._appended_names: set[bytes] | None = None
+        self._shares_names = False
+        """Is `_names` not ours alone?"""
 
     def renew(self) -> None:
         """The next request begins; what belongs to the connection stays."""
@@ -190,6 +201,8 @@ class About:
         session.source, session.port = source
         session.local = local
         session.forget_name()
+        self.first.clear()
+        self.appended_by = -1
         if hasattr(session, "request"):
             session.request.source = source.host
 
@@ -313,8 +326,12 @@ class About:
             else:
                 names = {line.partition(b":")[0].lower() for line in request.lines}
             self._names = names
+            self._shares_names = False
         there = name in names
         if not there:
+            if self._shares_names:
+                self._names = names = names.copy()
+                self._shares_names = False
             names.add(name)
         if name == b"host" or name == b"cookie":
             self._edited = True
@@ -324,6 +341,21 @@ class About:
         """Append a line to the request's head, unless rules have made it too long."""
         if self._names is None or len(self._names) < MOST_HEADERS:
             self.request.add(line)
+
+    def keep_appended(self, run: int, seen: Seen | None, appended: bytes) -> None:
+        """Remember what rules have appended to the head, which is all that they have done to it."""
+        if not self._edited:
+            self.appended_by, self.appended_to, self._appended = run, seen, appended
+            self._appended_names = self._names
+            self._shares_names = True
+
+    def append_again(self) -> None:
+        """Append the same to a head with the same header lines."""
+        request = self.request
+        request.wire += self._appended
+        request.known = None
+        self._names = self._appended_names
+        self._shares_names = True
 
     @property
     def edited_lines(self) -> list[bytes]:
@@ -379,7 +411,7 @@ class About:
 
     def capture_request(self) -> None:
         """What the log shall tell of a request, before rules change it."""
-        wanted = self._session.frontend.config.capture
+        wanted = self._capture
         if wanted is not None:
             self.captured[: len(wanted.request_headers)] = headers(self.request_lines, wanted.request_headers)
             if wanted.cookie is not None:
@@ -387,7 +419,7 @@ class About:
 
     def capture_response(self) -> None:
         """The same of the server's answer."""
-        wanted = self._session.frontend.config.capture
+        wanted = self._capture
         if wanted is not None and self.response is not None:
             found = headers(self.response.lines, wanted.response_headers)
             self.captured_response[: len(found)] = found

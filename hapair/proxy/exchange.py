@@ -14,7 +14,7 @@ from hapair.http1 import emit
 from hapair.http1.framing import UNTIL_CLOSE
 from hapair.http1.head import Request
 from hapair.http1.printable import request_line
-from hapair.proxy.about import NO_REQUEST
+from hapair.proxy.about import NO_REQUEST, About
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.reasons import named
 from hapair.proxy.session import (
@@ -31,6 +31,7 @@ from hapair.proxy.session import (
     RESET,
     Session,
 )
+from hapair.proxy.steady import NO_RULES
 from hapair.rules.verdicts import Answer, Reject, Tarpit
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from hapair.http1.codings import Encoder
     from hapair.proxy.compression import Compression
     from hapair.proxy.frontend import Frontend
+    from hapair.proxy.steady import RuleList
     from hapair.rules.facts import Facts
     from hapair.rules.verdicts import Kept as KeptResponse
     from hapair.rules.verdicts import Rule, Verdict
@@ -117,7 +119,7 @@ class Exchange(Session):
         self._rule_waits = False
         """The body is wanted by a rule (wait-for-body), before a backend is chosen."""
         self._rule_least = 0
-        self._rules: list[Rule] = []
+        self._rules: RuleList = NO_RULES
         self._next_rule = 0
         """Where to go on in them."""
         self._tarpitted: Answer | None = None
@@ -193,8 +195,9 @@ class Exchange(Session):
         self._tarpitted = None
         self._unlogged = False
         self.why = ""
-        if self.about is not None:
-            self.about.renew()
+        about: About | None = self.about
+        if about is not None:
+            about.renew()
         self._expect_request(now)
 
     def _expect_request(self, now: float) -> None:

@@ -89,7 +89,7 @@ class Persistence:
         session.cookie_in = "-" if self._silent else "N"
         name = self._name
         for line in request.cookies:
-            if name in line:
+            if line.find(name) >= 0:
                 self._read_line(session, request, line, today)
 
     def _read_line(self, session: Exchange, request: Request, line: bytes, today: int) -> None:
@@ -107,7 +107,7 @@ class Persistence:
                 if delimiter:
                     parts[i] = key + b"=" + own
                     shortened = True
-            elif b"|" in value:
+            elif value.find(b"|") >= 0:
                 value, last, first = dates(value)
                 session.cookie_last = last or session.cookie_last
                 session.cookie_first = first or session.cookie_first

@@ -23,7 +23,8 @@ from hapair.rules.verdicts import Allow, Answer, Kept, Reject, Tarpit, WaitForBo
 if TYPE_CHECKING:
     from hapair.proxy.backend import Backend
     from hapair.proxy.server import Server
-    from hapair.rules.verdicts import Rule, Verdict
+    from hapair.proxy.steady import RuleList
+    from hapair.rules.verdicts import Verdict
 
 
 BUFFER: Final = 16384
@@ -116,19 +117,20 @@ class RequestSide(Exchange):
             except BadMessage as mistake:
                 self._refuse(mistake.status, "PR", now, mistake.why, rest)
                 return
-        if self.about is not None:
-            request.about = self.about
-            self.about.request = request
-            self.about.held = body
+        about: About | None = self.about
+        if about is not None:
+            request.about = about
+            about.request = request
+            about.held = body
             self.told_at = now
-            self.about.capture_request()
+            about.capture_request()
         if self.tracks is not None:
             self.tracks.request(int(now * 1000))
         if frontend.monitor_uri and request.path == frontend.monitor_uri:
             self._monitored(now)
             return
         rules = frontend.rules.http_request
-        if rules and not self._obeyed(rules, 0, now):
+        if rules.rules and not self._obeyed(rules, 0, now):
             return
         self._route(body, now)
 
@@ -143,11 +145,23 @@ class RequestSide(Exchange):
             headers = [b"cache-control: no-cache", b"content-type: text/html"]
             self._answer_ourselves(emit.answer(200, headers, body, close=False), now)
 
-    def _obeyed(self, rules: list[Rule], start: int, now: float) -> bool:
+    def _obeyed(self, listed: RuleList, start: int, now: float) -> bool:
         """Apply rules to the request from `start` on; false when it does not go on now."""
         request = self.request
-        for i in range(start, len(rules)):
-            test, act, place = rules[i]
+        about: About = self.about
+        rules, runs = listed.rules, listed.runs
+        if listed.looks and not start:
+            request.index()
+        at = start
+        while at < len(rules):
+            run = runs[at]
+            if run is not None:
+                behind = run.pass_over(request, about)
+                if behind > at:
+                    at = behind
+                    continue
+            test, act, place, _, _ = rules[at]
+            at += 1
             if test is not None and not test(request):
                 continue
             verdict = act(request)
@@ -160,7 +174,7 @@ class RequestSide(Exchange):
                 continue
             if isinstance(verdict, WaitForBody):
                 if self._body_lacks(verdict.at_least):
-                    self._rules, self._next_rule = rules, i + 1
+                    self._rules, self._next_rule = listed, at
                     self._rule_waits, self._rule_least = True, verdict.at_least
                     self._await_body()
                     self.deadline = now + verdict.seconds
@@ -169,7 +183,7 @@ class RequestSide(Exchange):
             self._ruled_out(verdict, place)
             self._end_by_rule(verdict, now)
             return False
-        self.about.settle()
+        about.settle()
         if self._kept_response is not None:
             self._give_kept(self._kept_response, now)
             return False
@@ -240,7 +254,7 @@ class RequestSide(Exchange):
             request.about = self.about
             self.about.request = request
             rules = backend.rules.http_request
-            if rules and not self._obeyed(rules, 0, now):
+            if rules.rules and not self._obeyed(rules, 0, now):
                 return
         self._forward(body, now)
 

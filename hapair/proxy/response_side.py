@@ -9,6 +9,7 @@ from hapair.http1.body import ChunkedBody, chunk, last_chunk
 from hapair.http1.framing import CHUNKED, UNTIL_CLOSE
 from hapair.http1.head import Response
 from hapair.http1.memo import parse_response
+from hapair.proxy.about import About
 from hapair.proxy.backend import NO_REUSE
 from hapair.proxy.exchange import COMPLETE
 from hapair.proxy.reasons import byte, not_http
@@ -145,7 +146,7 @@ class ResponseSide(RequestSide):
         request, frontend, backend = self.request, self.frontend, self.backend
         self._answered_at = now
         self._status = status = response.status
-        about = self.about
+        about: About | None = self.about
         if about is not None:
             about.response = response
             self.told_at = now

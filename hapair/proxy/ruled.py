@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from hapair.cache.store import make_stores
 from hapair.config.model import LogFormat, Mode
 from hapair.proxy.balance_key import compile_key
+from hapair.proxy.steady import RuleList
 from hapair.rules.acl import Setting, compile_acl, compile_condition
 from hapair.rules.actions import UNTIL, compile_rules
 from hapair.rules.error_pages import compile_pages
 from hapair.rules.fetch import END, REQUEST, RESPONSE
 from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import compile_format, compile_unique_id
+from hapair.rules.needs import NOTHING
 from hapair.rules.pattern_files import Files, References
 from hapair.rules.stick_rules import compile_stick
 from hapair.rules.template import Template, compile_log_format, compile_template
@@ -47,7 +49,9 @@ class FrontendRules:
         beyond_path: set[str] = set()
         for name, texts in config.acl.items():
             anywhere.beyond_path = False
+            anywhere.needs = NOTHING
             acls[name] = compile_acl(texts, anywhere)
+            setting.acl_needs[name] = anywhere.needs
             if anywhere.beyond_path:
                 beyond_path.add(name)
         self.routes: list[Route] = []
@@ -65,7 +69,7 @@ class FrontendRules:
             compile_condition(config.monitor_fail, acls, setting) if config.monitor_fail is not None else None
         )
         place = f"frontend.{config.name}"
-        self.http_request = _rules(place, "http_request", config.http_request, acls, setting)
+        self.http_request = RuleList(_rules(place, "http_request", config.http_request, acls, setting))
         self.http_response = _rules(place, "http_response", config.http_response, acls, setting)
         self.after_response = compile_rules("http_after_response", config.http_after_response, acls, setting)
         self.connection = [
@@ -131,9 +135,13 @@ class BackendRules:
         self, config: model.Backend, tables: Directory, references: References | None = None
     ) -> None:
         setting = Setting(Files(tables.of(config.name), references), REQUEST, foreign=True)
-        acls = {name: compile_acl(texts, Setting(setting.files)) for name, texts in config.acl.items()}
+        acls: dict[str, Test] = {}
+        for name, texts in config.acl.items():
+            anywhere = Setting(setting.files)
+            acls[name] = compile_acl(texts, anywhere)
+            setting.acl_needs[name] = anywhere.needs
         place = f"backend.{config.name}"
-        self.http_request = _rules(place, "http_request", config.http_request, acls, setting)
+        self.http_request = RuleList(_rules(place, "http_request", config.http_request, acls, setting))
         self.http_response = _rules(place, "http_response", config.http_response, acls, setting)
         self.tcp_response = _rules(place, "tcp_response_content", config.tcp_response_content, acls, setting)
         self.use_server: list[tuple[Test | None, str]] = [

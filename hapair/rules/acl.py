@@ -21,6 +21,7 @@ from hapair.rules.condition import Condition, any_of
 from hapair.rules.fetch import RESPONSE
 from hapair.rules.lexer import RuleError, Word, split
 from hapair.rules.matching import TEXT_METHODS
+from hapair.rules.needs import ANYTHING, NOTHING, of_fetch
 from hapair.rules.pattern_files import Files, Lines, Live, Reference, as_words
 from hapair.rules.sample import FETCHES, compile_sample
 from hapair.rules.sample_match import DEFAULT_METHOD, METHODS, compile_match
@@ -73,6 +74,10 @@ class Setting:
     """Set once something is compiled that asks for our address towards the server."""
     beyond_path: bool = False
     """Set once something is compiled that asks for more than the request's path."""
+    needs: int = NOTHING
+    """What the things depend on that have been compiled since it was set to NOTHING (`rules.needs`)."""
+    acl_needs: dict[str, int] = attrs.field(factory=dict)
+    """The same for each ACL; what is not here may depend on anything."""
     captures: list[int] = attrs.field(factory=lambda: [0, 0])
     """How many slots there are for what is captured of requests and of responses."""
     foreign: bool = False
@@ -120,6 +125,7 @@ def compile_condition(
     def named(word: Word) -> Test:
         test = acls.get(word.text)
         if test is not None:
+            setting.needs |= setting.acl_needs.get(word.text, ANYTHING)
             return test
         if word.text in PREDEFINED:
             return _compile(PREDEFINED[word.text], setting)
@@ -147,6 +153,7 @@ def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
     if not converters and _is_common(name, fetch, method):
         if name != "path" or references:  # what is in a file may change
             setting.beyond_path = True
+        setting.needs |= of_fetch(name)
         argument = fetch.arguments[0].text if fetch.arguments else "" if fetch.arguments is not None else None
 
         def make(patterns: Sequence[Word]) -> Test:
@@ -159,12 +166,14 @@ def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
             name + first.text[len(fetch.name) :], first.offset, files=setting.files, until=setting.until
         )
         kind = sample.kind
+        setting.needs |= sample.needs
 
         def make(patterns: Sequence[Word]) -> Test:
             return compile_match(sample, method, patterns, first, ignore_case=ignore_case)
 
     if not references:
         return make(patterns)
+    setting.needs |= ANYTHING
 
     def make_all() -> Test:
         words = [*as_words(references, first.offset), *patterns]

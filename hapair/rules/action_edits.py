@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _OUTSIDE_TARGET: Final = re.compile(rb"[^\x21-\x22\x24-\x7e]")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+OF_LINES: Final = ("set-header", "add-header", "del-header")
+"""Actions that only drop and append header lines."""
 MOST_HEADERS: Final = 200
 """Lines of a head that rules may make it grow to."""
 

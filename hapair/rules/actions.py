@@ -19,6 +19,7 @@ from hapair.rules.error_pages import compile_pages
 from hapair.rules.fetch import CONNECTION, END, REQUEST, RESPONSE, SESSION, STREAM
 from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import format_mistake
+from hapair.rules.needs import ANYTHING, NOTHING
 from hapair.rules.pattern_files import Files
 from hapair.rules.stick_rules import stick_mistake
 from hapair.rules.verdicts import Act, Allow, Close, Reject, Rule, negated
@@ -161,14 +162,19 @@ def _rule(kind: str, text: str, acls: Mapping[str, Test], setting: Setting) -> R
         hint = did_you_mean(action.text, ACTIONS[kind]) or f"; there are {', '.join(ACTIONS[kind])}"
         raise RuleError(action.offset, f"unknown action {action.text!r}{hint}")
     setting.asks = True
+    setting.needs = NOTHING
     act = make(Words(parameters, setting))
+    edit_needs = setting.needs if name in action_edits.OF_LINES else ANYTHING
     if at == len(words):
-        return Rule(None, act)
+        return Rule(None, act, test_needs=NOTHING, edit_needs=edit_needs)
     condition = words[at + 1 :]
     if not condition:
         raise RuleError(words[at].offset, f"a condition must follow {words[at].text!r}")
+    setting.needs = NOTHING
     test = compile_condition(condition, acls, setting)
-    return Rule(negated(test) if words[at].text == "unless" else test, act)
+    if words[at].text == "unless":
+        test = negated(test)
+    return Rule(test, act, test_needs=setting.needs, edit_needs=edit_needs)
 
 
 def _never(_: Facts) -> bool:

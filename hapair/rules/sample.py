@@ -27,6 +27,7 @@ from hapair.rules import (
 from hapair.rules.arguments import Call, calls, did_you_mean
 from hapair.rules.fetch import MOMENTS, RESPONSE, Fetch, Read, ReadEach
 from hapair.rules.lexer import RuleError
+from hapair.rules.needs import of_converter, of_fetch
 from hapair.rules.pattern_files import Files
 from hapair.rules.values import CASTS, castable
 
@@ -64,6 +65,8 @@ class Sample:
     """May there be more occurrences than one?"""
     since: int
     """The earliest moment at which it can be known (`rules.fetch`)."""
+    needs: int
+    """What it depends on (`rules.needs`)."""
 
 
 def compile_sample(
@@ -88,6 +91,7 @@ def compile_sample(
     read = fetch.make(first)
     each = fetch.each(first) if fetch.each is not None else None
     kind = fetch.gives
+    needs = of_fetch(first.name)
     steps: list[Convert] = []
     for call in rest:
         converter = CONVERTERS.get(call.name)
@@ -100,10 +104,11 @@ def compile_sample(
             raise call.mistake(f"takes {converter.takes}, and what stands before it is {kind}")
         convert = converter.make(call, files)
         steps.append(convert if _fits(kind, converter.takes) else _cast(converter.takes, convert))
+        needs |= of_converter(call.name)
         kind = kind if converter.gives == "any" else converter.gives
     if steps:
         read = _through(read, steps)
-    return Sample(kind, read, _each(read, each, steps), each is not None, fetch.since)
+    return Sample(kind, read, _each(read, each, steps), each is not None, fetch.since, needs)
 
 
 def _check_count(call: Call, most: int) -> None:

@@ -105,7 +105,7 @@ def _headers(expression: Expression) -> Test:
 
     def any_element(facts: Facts) -> bool:
         for value in facts.header(name):
-            if b"," not in value:
+            if value.find(b",") < 0:  # `in` takes three times as long on bytes
                 if test(value):
                     return True
             elif any(map(test, elements(value))):

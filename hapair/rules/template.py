@@ -21,6 +21,7 @@ from hapair.rules.fetch import MOMENTS
 from hapair.rules.fetch_connection import source_text
 from hapair.rules.lexer import RuleError
 from hapair.rules.log_variables import NEEDS_OUTGOING, VARIABLES, Variable, escape_captured, in_hex
+from hapair.rules.needs import ANYTHING, CONNECTION
 from hapair.rules.sample import compile_sample
 from hapair.rules.values import as_text, to_text
 
@@ -156,19 +157,23 @@ class _Compiler:
         if variable.http and not self._http:
             raise RuleError(at, f'%{name} needs mode = "http"')
         if name == "ci" and not flags:
+            setting.needs |= CONNECTION
             return lambda facts: source_text(facts.source) or b"unix"
         setting.asks = True
+        setting.needs |= ANYTHING
         setting.outgoing |= name in NEEDS_OUTGOING
         if variable.form in ("block", "list") and not setting.captures[name[1] == "s"]:
             return None  # nothing is captured, ever: as if it did not stand there
         return _shown(variable, flags)
 
     def _sample(self, text: str, offset: int, flags: frozenset[str]) -> Template:
-        if text == "src" and not flags:
-            return lambda facts: source_text(facts.source) or (b"-" if self._log else b"")
         setting = self._setting
+        if text == "src" and not flags:
+            setting.needs |= CONNECTION
+            return lambda facts: source_text(facts.source) or (b"-" if self._log else b"")
         setting.asks = True
         sample = compile_sample(text, offset, files=setting.files, until=setting.until)
+        setting.needs |= sample.needs
         read = sample.read
         if not self._log:
             plain = _number(read) if sample.kind == "int" else _printed(read)

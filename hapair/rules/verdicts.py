@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
+from hapair.rules.needs import ANYTHING
+
 if TYPE_CHECKING:
     from hapair.rules.facts import Facts, Test
 
@@ -84,6 +86,10 @@ class Rule(NamedTuple):
     act: Act
     place: str = ""
     """Where in node.toml it stands."""
+    test_needs: int = ANYTHING
+    """What the test depends on (`rules.needs`)."""
+    edit_needs: int = ANYTHING
+    """If all that the action does is to edit header lines, what that depends on."""
 
 
 def negated(test: Test) -> Test:

@@ -93,6 +93,8 @@ def said(parse: Callable[[], Any]) -> Any:
     if found.pop("text", b""):
         # Only the memo knows, and only what is not edited.
         assert message.text == logged_line(b"%b %b HTTP/1.1" % (message.method, message.target))
+    for seen in ("line_seen", "fields_seen", "as_it_came"):
+        found.pop(seen, None)  # only the memo's have them
     for name, values in (found.pop("known") or {}).items():
         assert message.header(name) == values, "they are read from the lines by now"
     copy = {name: list(value) if isinstance(value, list) else value for name, value in found.items()}
