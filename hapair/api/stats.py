@@ -121,7 +121,7 @@ def _http_counts(side: Frontend | Backend) -> Row:
     return {
         "comp_in": side.comp_in,
         "comp_out": side.comp_out,
-        "comp_byp": 0,  # nothing is left uncompressed for want of CPU
+        "comp_byp": 0,  # as in HAProxy, which does not count what maxcomprate leaves as it is
         "comp_rsp": side.comp_rsp,
         "cache_lookups": side.cache_lookups,
         "cache_hits": side.cache_hits,

@@ -8,7 +8,7 @@ import attrs
 
 from hapair.config.model import NodeConfig
 
-LIVE = frozenset({"maxconn", "hard_stop_after", "guard_timeout"})
+LIVE = frozenset({"maxconn", "maxcomprate", "hard_stop_after", "guard_timeout"})
 """Keys of [node] that a running node follows; the others are used once, at the start."""
 
 

@@ -148,6 +148,8 @@ class Node:
     """What they call this host; true: by its own name."""
     maxconn: int = 2000
     """Client connections in the process; beyond it nothing is accepted, nothing is refused."""
+    maxcomprate: int = 0
+    """KiB a second that are compressed at most, counted before it; 0: any number."""
     workers: int = 0
     """Processes that serve clients; 0: the one that speaks VRRP does it itself."""
     user: str | None = None

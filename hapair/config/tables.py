@@ -354,6 +354,7 @@ node = table(
     log_tag=_log_word,
     log_send_hostname=_log_host,
     maxconn=fields.positive,
+    maxcomprate=fields.natural,
     workers=fields.workers,
     user=fields.account,
     group=fields.account,

@@ -269,6 +269,7 @@ class DataPlane:
             reference.replace(lines)
         self._gated = frozenset(gated)
         self.process.maxconn = prepared.config.node.maxconn
+        self.process.maxcomprate = prepared.config.node.maxcomprate * 1024
         self.process.node = prepared.config.node.name
         self.process.pid = os.getpid()
         self.process.draw = _CHANCE.randrange

@@ -31,11 +31,13 @@ class Process:
     """What the whole process counts."""
 
     __slots__ = (
+        "comp_rate",
         "current",
         "draw",
         "entry",
         "faults",
         "highest",
+        "maxcomprate",
         "maxconn",
         "node",
         "numbered",
@@ -52,6 +54,10 @@ class Process:
         self.waiting: list[Any] = []
         """Listeners that hold back until there is room; opaque here."""
         self.maxconn = maxconn
+        self.maxcomprate = 0
+        """Bytes a second that are compressed at most; 0 for any number."""
+        self.comp_rate = Rate()
+        """Of bytes before compression; counted only where it is limited."""
         self.node = ""
         self.pid = 0
         self.draw: Callable[[int], int] = lambda _below: 0
@@ -71,6 +77,13 @@ class Process:
         if self.tally is None:
             return self.current >= self.maxconn
         return self.current + self.tally.elsewhere(self.entry) >= self.maxconn
+
+    def compresses_enough(self, now: float) -> bool:
+        """Is so much compressed that a response which begins now is left as it is (maxcomprate)?"""
+        limit = self.maxcomprate
+        if not limit:
+            return False
+        return self.comp_rate.over(limit if self.tally is None else self.tally.part(limit), now)
 
 
 Log = Callable[[int, bytes, bytes], None]

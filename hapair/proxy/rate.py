@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class Rate:
-    """Events each second."""
+    """Events, or bytes, each second."""
 
     __slots__ = ("_before", "_count", "_second")
 
@@ -17,10 +17,15 @@ class Rate:
         self._count = 0
         self._before = 0
 
-    def add(self, now: float) -> None:
-        """One more happened."""
+    def add(self, now: float, count: int = 1) -> None:
+        """So many more happened."""
         self._turn(now)
-        self._count += 1
+        self._count += count
+
+    def over(self, limit: int, now: float) -> bool:
+        """Are there more than `limit` a second now?"""
+        self._turn(now)
+        return self._count + self._before * (self._second + 1 - now) > limit
 
     def wait(self, limit: int, now: float) -> float:
         """Seconds until one more keeps within `limit` (at least 1) a second; 0 for at once."""

@@ -189,7 +189,7 @@ class ResponseSide(RequestSide):
             response.add(b"Connection: close")
         elif request.version == 10:
             response.add(b"Connection: keep-alive")
-        if self._compressor is not None:
+        if self._compressor is not None and not frontend.process.compresses_enough(now):
             compression, algo = self._compressor
             self._encoder = compression.begin(algo, request, response)
         out = response.joined()
@@ -297,7 +297,7 @@ class ResponseSide(RequestSide):
         if self._copy is not None:
             self._copy.take(body)
         if self._encoder is not None:
-            data = self._encoded(body, chunks.trailers if chunks is not None else [], done=done)
+            data = self._encoded(body, chunks.trailers if chunks is not None else [], now, done=done)
         elif chunks is None or self._dechunk:
             data = body
         else:
@@ -310,11 +310,13 @@ class ResponseSide(RequestSide):
         else:
             self._expect_response(now)
 
-    def _encoded(self, data: bytes, trailers: list[bytes], *, done: bool) -> bytes:
+    def _encoded(self, data: bytes, trailers: list[bytes], now: float, *, done: bool) -> bytes:
         """A part of the body, or its end, as the client gets it: coded and chunked."""
         encoder, frontend, backend = self._encoder, self.frontend, self.backend
         assert encoder is not None
         coded = encoder.take(data, last=done)
+        if frontend.process.maxcomprate:
+            frontend.process.comp_rate.add(now, len(data))
         frontend.comp_in += len(data)
         frontend.comp_out += len(coded)
         if backend is not None:

@@ -32,6 +32,11 @@ acl.chat = ["path_beg /chat"]
 use_backend = [{{ backend = "chat", if = "chat" }}]
 default_backend = "web"
 
+[frontend.packed]
+bind = ["127.0.0.1:{packed}"]
+compression = {{ algo = ["gzip", "deflate", "br", "zstd"], offload = true }}
+default_backend = "web"
+
 [backend.web]
 cookie = {{ name = "SERVERID", mode = "insert", indirect = true, nocache = true }}
 server.web1 = {{ address = "127.0.0.1:{nginx}", cookie = "w1" }}
@@ -62,6 +67,8 @@ http {{
 @attrs.frozen
 class Site:
     port: int
+    packed: int
+    """Where we compress, and nginx does not."""
     www: Path
     uploaded: Path
 
@@ -146,7 +153,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, port=nginx_port))
     node = folder / "node.toml"
-    port = free_port()
+    port, packed = free_port(), free_port()
     with socket.create_server(("127.0.0.1", 0)) as chat, contextlib.ExitStack() as stack:
         thread = threading.Thread(target=echo_websocket, args=(chat,))
         thread.start()
@@ -156,6 +163,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         stack.callback(nginx.wait)
         stack.callback(nginx.terminate)
         wait_for(nginx_port, nginx)
-        node.write_text(CONFIG.format(port=port, nginx=nginx_port, chat=chat.getsockname()[1]))
+        node.write_text(CONFIG.format(port=port, packed=packed, nginx=nginx_port, chat=chat.getsockname()[1]))
         stack.enter_context(running(node))
-        yield Site(port, folder / "www", folder / "up" / "file")
+        yield Site(port, packed, folder / "www", folder / "up" / "file")

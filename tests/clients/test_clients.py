@@ -74,6 +74,22 @@ def test_curl_gets_compressed_chunks(site: Site) -> None:
     assert curl("--compressed", site.url("/hello.html")).stdout == (site.www / "hello.html").read_bytes()
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("page", ["hello.html", "large.bin"])
+def test_curl_decodes_what_we_compress(site: Site, tmp_path: Path, coding: str, page: str) -> None:
+    head = tmp_path / "head"
+    out = curl(
+        "--compressed",
+        "-D",
+        str(head),
+        "-H",
+        f"Accept-Encoding: {coding}",
+        f"http://127.0.0.1:{site.packed}/{page}",
+    )
+    assert f"content-encoding: {coding}".encode() in head.read_bytes().lower()
+    assert out.stdout == (site.www / page).read_bytes()
+
+
 @pytest.mark.parametrize(
     "how", [("-H", "Expect: 100-continue"), ("-H", "Expect:"), ("-H", "Transfer-Encoding: chunked")]
 )

@@ -261,6 +261,7 @@ FILES = st.fixed_dictionaries(
             {"name": st.just("a")},
             optional={
                 "maxconn": NUMBERS,
+                "maxcomprate": NUMBERS,
                 "workers": st.integers(0, 64),
                 "log_tag": TOKENS.map(lambda text: text.replace("$", "")).filter(bool),
                 "log_send_hostname": BOOLS | st.just("lb-a"),

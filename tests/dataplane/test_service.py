@@ -294,6 +294,23 @@ async def test_a_larger_maxconn_lets_those_in_who_waited() -> None:
                 assert (await second.until(b"ok")).startswith(b"HTTP/1.1 200 ")
 
 
+async def test_maxcomprate_is_followed_when_it_changes() -> None:
+    ask = GET[:-2] + b"Accept-Encoding: gzip\r\n\r\n"
+    gzip = model.Compression(algo=(model.Algo.GZIP,))
+    async with origin(answering(b"x" * 2000)) as web:
+        node_config = config(web.server(), frontend={"compression": gzip})
+        async with running(node_config) as node, await connect(node.port) as client:
+            assert node.plane.process.maxcomprate == 0
+            new = attrs.evolve(node_config, node=model.Node(name="n", maxcomprate=1))
+            node.plane.commit(node.plane.prepare(new), ())
+            await client.send(ask)
+            assert b"content-encoding: gzip" in await client.until(b"\r\n\r\n")
+            await client.until(b"\r\n0\r\n\r\n")
+            await client.send(ask)
+            assert b"content-encoding" not in await client.until(b"\r\n\r\n")
+            assert await client.read(2000) == b"x" * 2000
+
+
 # -- time ------------------------------------------------------------------------------------------
 
 

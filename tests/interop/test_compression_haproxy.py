@@ -155,3 +155,33 @@ def test_the_same_responses_are_compressed(tmp_path, name):
             assert (b"accept-encoding" in asked.lower()) == (b"accept-encoding" in server.asked.lower())
             compressed += world.frontend.comp_rsp
     assert compressed > 10, "the cases hit something"
+
+
+@pytest.mark.parametrize("limit", [1, 20, 50])
+def test_a_burst_is_compressed_as_far_as_the_rate_allows(tmp_path, limit):
+    """The body is far from dividing any of the limits, so that some milliseconds make no difference."""
+    front, back = tmp_path / "front.sock", tmp_path / "back.sock"
+    text = (
+        f"global\n  maxcomprate {limit}\n"
+        f"frontend fe\n  bind unix@{front}\n  compression algo gzip\n  default_backend be\n"
+        f"backend be\n  server s unix@{back}\n"
+    )
+    body = TEXT * 8
+    request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\r\n"
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    world = World(frontend={"compression": Compression(algo=(Algo.GZIP,))})
+    world.process.maxcomprate = limit * 1024
+    theirs, ours = [], []
+    with answering(back) as server, running(tmp_path, text) as haproxy:
+        server.next = response
+        for _ in range(10):
+            theirs.append(outcome(ask(front, request)))
+            here = world.client(request)
+            here.server.says(response)
+            ours.append(outcome(here.got))
+        rows = [row.split(",") for row in haproxy.command("show stat").splitlines() if row]
+    assert ours == theirs
+    (row,) = [dict(zip(rows[0], row, strict=False)) for row in rows[1:] if row[1] == "FRONTEND"]
+    assert row["comp_byp"] == "0", "what is left as it is for the rate counts nowhere"
+    assert row["comp_rsp"] == str(world.frontend.comp_rsp)
+    assert 0 < world.frontend.comp_rsp < 10

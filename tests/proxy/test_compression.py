@@ -12,6 +12,7 @@ from proxy.world import World, get
 from hapair.config.model import Algo, Compression
 from hapair.http1.body import ChunkedBody
 from hapair.proxy.session import LABORIOUS, RECEIVE
+from hapair.proxy.tally import WIDTH, Tally
 
 GZIP = Compression(algo=(Algo.GZIP,))
 TEXT = b"a line of text that says little\n" * 200
@@ -149,3 +150,51 @@ def test_less_is_read_at_a_time_where_each_byte_is_work():
     assert client.session.portion == LABORIOUS
     client.server.says(b"!")
     assert client.session.portion == RECEIVE
+
+
+def test_beyond_maxcomprate_a_response_is_left_as_it_is():
+    world = World(compression=GZIP)
+    world.process.maxcomprate = len(TEXT)
+    client = world.client()
+
+    def compressed() -> bool:
+        client.sends(get("/", ASKS))
+        client.server.says(response(TEXT, 'ETag: "1"'))
+        got = client.reads()
+        if b"content-encoding: gzip" in got:
+            return True
+        assert got.endswith(TEXT)
+        assert b"vary" not in got.lower(), "nobody else gets another"
+        assert b'"1"' in got
+        assert b'W/"1"' not in got
+        return False
+
+    assert [compressed() for _ in range(4)] == [True, True, False, False], "as much as it is not yet too much"
+    assert world.frontend.comp_rsp == 2
+    world.wait(2)
+    assert compressed()
+
+
+def test_a_response_that_has_begun_is_compressed_to_its_end():
+    world = World(compression=GZIP)
+    world.process.maxcomprate = 1
+    client = world.client(get("/", ASKS))
+    client.server.says(response(TEXT, length=len(TEXT) * 2))
+    client.server.says(TEXT)
+    _, body, framed = apart(client.reads())
+    assert framed.done
+    assert body == TEXT * 2
+
+
+def test_each_worker_compresses_its_part_of_the_rate():
+    world = World(compression=GZIP)
+    world.process.maxcomprate = len(TEXT) * 2
+    rows = [memoryview(bytearray(8 * WIDTH * 4)).cast("q") for _ in range(2)]
+    world.process.tally = Tally(rows, 0)
+    client = world.client()
+    coded = []
+    for _ in range(3):
+        client.sends(get("/", ASKS))
+        client.server.says(response(TEXT))
+        coded.append(b"content-encoding" in client.reads())
+    assert coded == [True, True, False]

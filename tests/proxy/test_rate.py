@@ -55,3 +55,18 @@ def test_after_the_wait_there_is_room(limit: int, before: int, now: float) -> No
         now += wait + 1e-6
         waited += 1
         assert waited <= 3
+
+
+@given(st.lists(st.integers(0, 50_000), max_size=8), st.integers(0, 200_000))
+def test_in_one_second_it_is_over_when_the_sum_is_more_than_the_limit(counts: list[int], limit: int) -> None:
+    rate = Rate()
+    for count in counts:
+        rate.add(100.5, count)
+    assert rate.over(limit, 100.5) == (sum(counts) > limit)
+
+
+def test_what_was_in_the_second_before_counts_for_less_and_less() -> None:
+    rate = Rate()
+    rate.add(100.9, 30_000)
+    assert rate.over(20_000, 101.3)
+    assert not rate.over(20_000, 101.4)
