@@ -361,7 +361,8 @@ def check_rules(
         if texts and kind.startswith("http_") and side.mode is Mode.TCP and not inherited:
             report.warning((*path, kind), 'this has no effect without mode = "http"')
         for i, text in enumerate(texts):
-            found = rule_mistake(kind, text, list(side.acl)) if rule_mistake is not None else None
+            wanted = f"{kind} backend" if kind.startswith("http_re") and isinstance(side, Backend) else kind
+            found = rule_mistake(wanted, text, list(side.acl)) if rule_mistake is not None else None
             if found is not None:
                 report.error((*path, kind, i), found[1], offset=found[0])
 

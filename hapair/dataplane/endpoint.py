@@ -52,6 +52,8 @@ _MORE: Final = ~(READ | WRITE) | RDHUP
 """What an event may say beyond one receive's worth."""
 _SERVER_CHANGES: Final = CONNECT | RELEASE | PARK | DROP
 
+TCP_INFO_SIZE: Final = 104
+"""Bytes of struct tcp_info that have been there since Linux 2.6."""
 _TCP_REPAIR: Final = 19  # linux/tcp.h; not in `socket`
 _ABORT: Final = struct.pack("ii", 1, 0)
 
@@ -180,7 +182,7 @@ class ServerEnd:
                 session.connect_failed(now, timed_out=False, error=code)
             else:
                 self.connected = True
-                if session.frontend.tells_outgoing:
+                if session.frontend.tells_outgoing or self.server.tells_outgoing:
                     session.outgoing = here(self.sock)
                 session.connected(now, reused=False)
                 self.mask = READ
@@ -341,6 +343,7 @@ class ClientEnd:
         self.sock = sock
         self.session = session
         session.endpoint = self
+        session.tcp_info = self.tcp_info
         self.server_end: ServerEnd | None = None
         self.parked: ServerEnd | None = None
         """A connection that waits for the next request of this client."""
@@ -477,9 +480,16 @@ class ClientEnd:
                 self.parked.close()
                 self.parked = None
             self.timer.cancel()
-            self.session.endpoint = None
+            self.session.endpoint = self.session.tcp_info = None
             self.reactor.close(self.sock)
             self.listener.closed(self)
+
+    def tcp_info(self) -> bytes:
+        """What the kernel knows of the connection (struct tcp_info); empty where it is not TCP."""
+        try:
+            return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
+        except OSError:
+            return b""  # a unix socket, which knows nothing of the kind
 
     @staticmethod
     def _shut(sock: socket.SocketType) -> None:
@@ -496,7 +506,7 @@ class ClientEnd:
         if end is not None:
             end.work_for(self)
             self.server_end = end
-            if session.frontend.tells_outgoing:
+            if session.frontend.tells_outgoing or server.tells_outgoing:
                 session.outgoing = here(end.sock)
             session.connected(now, reused=True)
             return

@@ -21,7 +21,7 @@ from hapair.dataplane.outgoing import make_transparent
 from hapair.dataplane.reactor import READ
 from hapair.dataplane.timers import Timer
 from hapair.errors import StartError
-from hapair.proxy.proxy_protocol import AUTHORITY, Place
+from hapair.proxy.proxy_protocol import Place
 from hapair.proxy.transaction import HttpSession
 from hapair.proxy.tunnel import TcpSession
 
@@ -280,7 +280,8 @@ class Listener:
         kind = HttpSession if frontend.http else TcpSession
         session: Session = kind(frontend, source.host, source.port, arrival.accepted_at)
         session.local = local
-        session.authority = conveyed.tlv(AUTHORITY)
+        session.conveyed = conveyed
+        session.peer = arrival.source, arrival.local
         session.handshake = now - arrival.accepted_at
         self._serve(arrival.sock, session, data, now)
 

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from hapair.http1.head import Response, Seen
     from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
+    from hapair.proxy.proxy_protocol import Conveyed
     from hapair.proxy.server import Server
     from hapair.rules.client_hello import Hello
     from hapair.rules.facts import Facts
     from hapair.rules.template import Template
     from hapair.rules.values import Value
 
-_SESSION = ("sess.", "proc.")
+_SESSION = "sess."
 _NO_COOKIES: Final[tuple[bytes | None, bytes | None]] = None, None
 NO_REQUEST: Final = Request()
 
@@ -63,6 +64,8 @@ class BackendFacts:
         self.number = number
         self.current = backend.current
         self.queued = backend.queue.count
+        self.server_timeout = backend.server_timeout
+        self.tunnel_timeout = backend.tunnel_timeout
         self.servers = [ServerFacts(server) for server in backend.servers]
 
 
@@ -73,6 +76,7 @@ class FrontendFacts:
         self.name = frontend.name
         self.current = frontend.current
         self.default_backend = frontend.config.default_backend
+        self.client_timeout = frontend.client_timeout
 
 
 class About:
@@ -82,7 +86,7 @@ class About:
         self._session = session
         self.request = NO_REQUEST
         """Of a connection in TCP mode, and before there is one, an empty one."""
-        self.variables: dict[str, Value] = {}
+        self.variables: dict[str, Value | None] = {}
         self._captures: tuple[int, int] = session.frontend.rules.captures
         """How many headers of each side are captured."""
         self._capture: Captures | None = session.frontend.config.capture
@@ -143,6 +147,11 @@ class About:
         self.held = b""
 
     # -- the connection -----------------------------------------------------------------
+
+    @property
+    def shared_variables(self) -> dict[str, Value | None]:
+        shared: dict[str, Value | None] = self._session.frontend.process.variables
+        return shared
 
     @property
     def source_port(self) -> int:
@@ -208,9 +217,53 @@ class About:
 
     @property
     def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """The client's and ours, as the connection has them, whatever rules have set since."""
+        """Whose connection it is and where it came, whatever a PROXY header or rules have said since."""
         session = self._session
+        if session.peer is not None:
+            peer: tuple[Place, Place] = session.peer
+            return peer
         return self._first_ends or (Place(session.source, session.port), session.local)
+
+    @property
+    def proxied(self) -> bool:
+        return self._session.conveyed is not None
+
+    def conveyed(self, kind: int) -> bytes:
+        """What the PROXY header says in the TLV of that kind; empty for nothing."""
+        conveyed: Conveyed | None = self._session.conveyed
+        return b"" if conveyed is None else conveyed.tlv(kind)
+
+    def tcp_info(self) -> bytes:
+        """What the kernel knows of the client's connection; empty where it is not TCP."""
+        ask = self._session.tcp_info
+        info: bytes = b"" if ask is None else ask()
+        return info
+
+    @property
+    def outgoing(self) -> tuple[str, int | None]:
+        return self.record.outgoing
+
+    @property
+    def target(self) -> tuple[str, int | None]:
+        return self.record.target
+
+    @property
+    def server_timeout(self) -> float:
+        seconds: float = self._session.server_timeout
+        return seconds
+
+    @server_timeout.setter
+    def server_timeout(self, seconds: float) -> None:
+        self._session.server_timeout = seconds
+
+    @property
+    def tunnel_timeout(self) -> float:
+        seconds: float = self._session.tunnel_timeout
+        return seconds
+
+    @tunnel_timeout.setter
+    def tunnel_timeout(self, seconds: float) -> None:
+        self._session.tunnel_timeout = seconds
 
     @property
     def priority_class(self) -> int:

@@ -83,6 +83,7 @@ class Backend:
         self.suspected: list[tuple[Server, str]] = []
         """Servers with too many errors in a row, and the last of them; the caller empties it."""
         self.server_timeout: float = config.timeout.server
+        self.tunnel_timeout: float = config.timeout.tunnel
         self.connect_timeout: float = config.timeout.connect
         self.servers = [
             Server(self, i, server, addresses[server.name]) for i, server in enumerate(config.servers)
@@ -107,6 +108,8 @@ class Backend:
         self.buffers = config.http_buffer_request
         self.http = config.mode is Mode.HTTP
         self.rules = BackendRules(config, tables, references)
+        for server in self.servers:
+            server.tells_outgoing = self.rules.outgoing
         events = _RETRYABLE if "all-retryable-errors" in config.retry_on else frozenset[str]()
         events |= frozenset(config.retry_on) if self.http else frozenset({"conn-failure"})
         self.retries_connect = "conn-failure" in events

@@ -210,8 +210,7 @@ class Exchange(Session):
         What a client sent counts as passed on: if the server does not take it, `flushed` says so.
         """
         if self.reading == COMPLETE:
-            assert self.backend is not None
-            self.deadline = now + self.backend.server_timeout
+            self.deadline = now + self.server_timeout
         else:
             self.deadline = min(now + self.frontend.client_timeout, self._body_due)
 
@@ -224,8 +223,7 @@ class Exchange(Session):
         if self._kept_response is not None:
             self.deadline = now + self.frontend.client_timeout
             return
-        assert self.backend is not None
-        self.deadline = now + self.backend.server_timeout
+        self.deadline = now + self.server_timeout
 
     def _finish(self, flags: str, now: float) -> None:
         """The request is over and the client has, or will have, all of the answer."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hapair.proxy.tally import Tally
     from hapair.rules.facts import Facts
     from hapair.rules.pattern_files import References
+    from hapair.rules.values import Value
 
 
 class Process:
@@ -45,6 +46,7 @@ class Process:
         "pid",
         "tally",
         "total",
+        "variables",
         "waiting",
     )
 
@@ -68,6 +70,8 @@ class Process:
         self.total = 0
         self.numbered = 0
         """Requests and streams that were given a number of their own (%rt)."""
+        self.variables: dict[str, Value | None] = {}
+        """Those of rules whose names begin with `proc.`; they outlive a reload."""
         self.tally: Tally | None = None
         """What the other workers do; None without any."""
         self.entry = -1

@@ -243,8 +243,7 @@ class RequestSide(Exchange):
             self.why = "no rule names a backend, and there is no default_backend"
             self._fail(503, "SC", now)
             return
-        self.backend = backend
-        backend.enter()
+        self._enter(backend)
         if backend.httpclose or frontend.httpclose:
             self.keep = False
         if backend.rules.asks:

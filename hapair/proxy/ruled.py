@@ -13,6 +13,7 @@ from hapair.rules.acl import Setting, compile_acl, compile_condition
 from hapair.rules.actions import UNTIL, compile_rules
 from hapair.rules.error_pages import compile_pages
 from hapair.rules.fetch import END, REQUEST, RESPONSE
+from hapair.rules.fetch_transport import TELL_OUTGOING
 from hapair.rules.lexer import RuleError, split
 from hapair.rules.log_formats import compile_format, compile_unique_id
 from hapair.rules.needs import NOTHING
@@ -98,7 +99,7 @@ class FrontendRules:
             if identity is not None
             else None
         )
-        self.outgoing = setting.outgoing or logging.outgoing
+        self.outgoing = setting.outgoing or logging.outgoing or bool(TELL_OUTGOING & setting.files.fetches)
         self.asks = setting.asks or anywhere.asks or logging.asks
         """Do they want to know more than the request's own facts?"""
 
@@ -160,6 +161,8 @@ class BackendRules:
         self.stick, self.store_response = compile_stick(config.stick, acls, setting)
         """Who belongs where by a stick table, and what is stored by what a server says."""
         self.sticks = bool(self.stick or self.store_response)
+        self.outgoing = bool(TELL_OUTGOING & setting.files.fetches)
+        """Do they want to know our address towards the server?"""
         self.key = compile_key(config, setting)
         """The hash that a request is placed by; None where the balancing has no use for it."""
         self.asks = bool(
@@ -187,7 +190,7 @@ def table_mistakes(config: model.NodeConfig) -> Iterator[tuple[tuple[str | int, 
     ]
     for section, place in places:
         here = (section, place.name)
-        setting = Setting(Files(tables.of(place.name)))
+        setting = Setting(Files(tables.of(place.name)), foreign=section == "backend")
         names: dict[str, Test] = dict.fromkeys(place.acl, _never)
         checks: list[tuple[tuple[str | int, ...], Callable[[], object]]] = []
         for name, texts in place.acl.items():

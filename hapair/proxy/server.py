@@ -69,6 +69,7 @@ class Server:
         "slowstart",
         "suspended",
         "tally",
+        "tells_outgoing",
         "throttle",
         "total",
         "up",
@@ -109,6 +110,8 @@ class Server:
             or (config.source is not None and bool(config.source.usesrc))
         )
         """A connection belongs to one client: it is his, or it began with his name or comes from him."""
+        self.tells_outgoing = False
+        """Rules of its backend want to know our address towards it."""
         self.cookie = config.cookie.encode() if config.cookie is not None else None
         self.checked = config.check is not None
         self.up = True

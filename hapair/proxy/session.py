@@ -32,6 +32,7 @@ from hapair.rules.verdicts import Allow, Reject
 if TYPE_CHECKING:
     from hapair.proxy.backend import Backend
     from hapair.proxy.frontend import Frontend
+    from hapair.proxy.proxy_protocol import Conveyed
     from hapair.proxy.queue import Queue
     from hapair.proxy.server import Server
     from hapair.rules.facts import Facts
@@ -107,12 +108,12 @@ class Session:
         "accepted_at",
         "assigned_at",
         "attempts",
-        "authority",
         "backend",
         "backend_queue",
         "balance_key",
         "client_ended",
         "connected_at",
+        "conveyed",
         "deadline",
         "due",
         "ended",
@@ -128,6 +129,7 @@ class Session:
         "noted",
         "orders",
         "outgoing",
+        "peer",
         "placed_at",
         "port",
         "portion",
@@ -139,14 +141,17 @@ class Session:
         "server",
         "server_ended",
         "server_queue",
+        "server_timeout",
         "silence",
         "source",
         "stage",
+        "tcp_info",
         "ticket",
         "to_client",
         "to_server",
         "told_at",
         "tracks",
+        "tunnel_timeout",
         "waiting_in",
         "wanted",
         "why",
@@ -170,8 +175,12 @@ class Session:
         """Both as a log line has them, once there was one."""
         self.local: Place = _UNKNOWN
         """Where the client connected to, as far as that is known."""
-        self.authority = b""
-        """The server name that the client gave to whoever ended its TLS."""
+        self.conveyed: Conveyed | None = None
+        """What its PROXY header said."""
+        self.peer: tuple[Place, Place] | None = None
+        """Who sent that, and to where; None without a header."""
+        self.tcp_info: Any = None
+        """Asks the kernel about the client, for rules that want to know; None without a socket."""
         self.to_client = b""
         self.to_server = b""
         self.orders = 0
@@ -180,6 +189,9 @@ class Session:
         self.deadline = inf
         self.backend: Backend | None = None
         self.server: Server | None = None
+        self.server_timeout = inf
+        self.tunnel_timeout = inf
+        """Seconds: the backend's, or what its rules say of this request."""
         self.stage = NONE
         self.wanted: Server | None = None
         """The server that the client belongs to: by a rule, its cookie or a stick table."""
@@ -240,6 +252,13 @@ class Session:
         """Whose it may be how long, in a tunnel."""
 
     # -- a server ---------------------------------------------------------------------
+
+    def _enter(self, backend: Backend) -> None:
+        """It was chosen."""
+        self.backend = backend
+        self.server_timeout = backend.server_timeout
+        self.tunnel_timeout = backend.tunnel_timeout
+        backend.enter()
 
     def _place(self, now: float, wanted: Server | None, avoid: Server | None = None) -> None:
         """Ask the backend for a server and go on from there."""
@@ -427,8 +446,10 @@ class Session:
         if server.send_proxy is ProxyVersion.V1:
             return version1(source, self.local)
         tlvs = []
-        if "authority" in server.proxy_v2_options and self.authority:
-            tlvs.append((AUTHORITY, self.authority))
+        conveyed = self.conveyed
+        authority = conveyed.tlv(AUTHORITY) if conveyed is not None else b""
+        if "authority" in server.proxy_v2_options and authority:
+            tlvs.append((AUTHORITY, authority))
         if "unique-id" in server.proxy_v2_options and self.about is not None:
             identity = self.about.unique_id
             if identity is not None:
@@ -555,10 +576,10 @@ class Session:
         frontend = self.frontend
         assert self.backend is not None
         timeout = self.backend.config.timeout
-        tunnel = timeout.tunnel
+        tunnel = self.tunnel_timeout
         self.silence = Silence(
             frontend.client_timeout if tunnel == inf else tunnel,
-            timeout.server if tunnel == inf else tunnel,
+            self.server_timeout if tunnel == inf else tunnel,
             frontend.client_fin,
             timeout.server_fin,
             now,

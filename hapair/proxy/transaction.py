@@ -85,20 +85,14 @@ class HttpSession(ResponseSide):
             elif not self._retried("response-timeout", now):
                 if self.server is not None:
                     self.server.observed(7, False, "Read timeout (http)")
-                assert self.backend is not None
-                self.why = timeout("server", self.backend.server_timeout) + self._of_server(
-                    "has not answered"
-                )
+                self.why = timeout("server", self.server_timeout) + self._of_server("has not answered")
                 self._fail(504, "sH", now)
         elif self.to_client:
             self.to_client = b""
             self.why = timeout("client", self.frontend.client_timeout) + ": it takes nothing of its answer"
             self._abandon("cD", 0, now)
         else:
-            assert self.backend is not None
-            self.why = timeout("server", self.backend.server_timeout) + self._of_server(
-                "stopped in its answer"
-            )
+            self.why = timeout("server", self.server_timeout) + self._of_server("stopped in its answer")
             self._cut_response("sD", now)
 
     def _request_timeout(self) -> str:

@@ -96,13 +96,13 @@ class TcpSession(Session):
     def _route(self, now: float) -> None:
         """Apply the rules to what there is."""
         self._inspects = False
-        self.backend = self.frontend.route(self)
-        if self.backend is None:
+        backend = self.frontend.route(self)
+        if backend is None:
             self.why = "no rule names a backend, and there is no default_backend"
             self._fail(503, "SC", now)
             return
-        self.backend.enter()
-        rules = self.backend.rules
+        self._enter(backend)
+        rules = backend.rules
         if rules.asks and self.about is None:
             self.about = About(self)
         if rules.key is not None:
@@ -111,8 +111,8 @@ class TcpSession(Session):
             self._persists(self)
         for test, name in rules.use_server:
             if test is None or test(self):
-                server = self.backend.by_name[name]
-                if server.usable or self.forces_persistence or self.backend.config.persist:
+                server = backend.by_name[name]
+                if server.usable or self.forces_persistence or backend.config.persist:
                     self.wanted = server
                     break
         if rules.sticks:

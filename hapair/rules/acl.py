@@ -11,6 +11,7 @@ a compiled test cannot fail.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,6 +20,7 @@ from hapair.rules import samples
 from hapair.rules.arguments import Call, calls, did_you_mean
 from hapair.rules.condition import Condition, any_of
 from hapair.rules.fetch import RESPONSE
+from hapair.rules.fetch_connection import DOTTED
 from hapair.rules.lexer import RuleError, Word, split
 from hapair.rules.matching import TEXT_METHODS
 from hapair.rules.needs import ANYTHING, NOTHING, of_fetch
@@ -58,6 +60,7 @@ PREDEFINED: dict[str, str] = {
 SUFFIXED = "base cook hdr path scook shdr url url_param urlp".split()
 """Fetches that take a matching method as a suffix: `path_beg`, `hdr_dom(host)`."""
 
+_VERSION = re.compile(r"(?<![0-9.])([0-9]{1,5})\.([0-9]{1,5})(?![0-9.])")
 _SPELLINGS = (*FETCHES, *(f"{fetch}_{method}" for fetch in SUFFIXED for method in TEXT_METHODS))
 
 
@@ -167,8 +170,11 @@ def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
         )
         kind = sample.kind
         setting.needs |= sample.needs
+        dotted = name in DOTTED and not converters
 
         def make(patterns: Sequence[Word]) -> Test:
+            if dotted:
+                patterns = [Word(_undotted(word.text), word.offset) for word in patterns]
             return compile_match(sample, method, patterns, first, ignore_case=ignore_case)
 
     if not references:
@@ -188,6 +194,11 @@ def _expression(words: Sequence[Word], offset: int, setting: Setting) -> Test:
     for reference in references:
         reference.used_by(live)
     return live.ask
+
+
+def _undotted(text: str) -> str:
+    """Versions as numbers: 3.1 is 3 * 65536 + 1."""
+    return _VERSION.sub(lambda found: str((int(found[1]) << 16) + int(found[2])), text)
 
 
 def _is_common(name: str, fetch: Call, method: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hapair.rules import variables
 from hapair.rules.action_words import Words
+from hapair.rules.arguments import Argument
 from hapair.rules.fetch import RESPONSE
 from hapair.rules.lexer import RuleError
 from hapair.rules.sample import compile_sample
@@ -21,19 +22,24 @@ if TYPE_CHECKING:
 LEVELS: Final = "emerg alert crit err warning notice info debug".split()
 
 
-def _bracketed(words: Words) -> tuple[str, int]:
-    """The name in `set-var(txn.name)`."""
-    text = words.action.text
+def _bracketed(words: Words, *, conditional: bool = False) -> tuple[str, frozenset[str]]:
+    """Name and conditions in `set-var(txn.name,ifnotset)`."""
+    text, offset = words.action.text, words.action.offset
     opened = text.find("(")
     if not text.endswith(")"):
-        raise RuleError(words.action.offset, f"{text}: the bracket is never closed")
-    name = text[opened + 1 : -1].partition(",")[0]
+        raise RuleError(offset, f"{text}: the bracket is never closed")
+    given: list[Argument] = []
+    at = offset + opened + 1
+    for one in text[opened + 1 : -1].split(","):
+        given.append(Argument(one, at))
+        at += len(one) + 1
     try:
-        return variables.variable(name), words.action.offset + opened + 1
+        name = variables.variable(given[0].text)
     except ValueError:
-        raise RuleError(
-            words.action.offset + opened + 1, f"{name!r} is not a variable such as txn.name"
-        ) from None
+        raise RuleError(given[0].offset, f"{given[0].text!r} is not a variable such as txn.name") from None
+    if given[1:] and not conditional:
+        raise RuleError(given[1].offset, f"{text[:opened]} takes the name of a variable only")
+    return name, variables.conditions(given[1:])
 
 
 def _sample(words: Words) -> Read:
@@ -43,29 +49,37 @@ def _sample(words: Words) -> Read:
 
 
 def _set_var(words: Words) -> Act:
-    name, _ = _bracketed(words)
+    name, only = _bracketed(words, conditional=True)
     read = _sample(words)
     words.end()
 
     def act(facts: Facts) -> None:
         value = read(facts)
         if value is not None:
-            variables.write(facts, name, value)
+            variables.write(facts, name, value, only)
 
     return act
 
 
 def _set_var_fmt(words: Words) -> Act:
-    name, _ = _bracketed(words)
+    name, only = _bracketed(words, conditional=True)
     text = words.template("a text")
     words.end()
-    return lambda facts: variables.write(facts, name, text(facts))
+
+    def act(facts: Facts) -> None:
+        variables.write(facts, name, text(facts), only)
+
+    return act
 
 
 def _unset_var(words: Words) -> Act:
     name, _ = _bracketed(words)
     words.end()
-    return lambda facts: variables.write(facts, name, None)
+
+    def act(facts: Facts) -> None:
+        variables.write(facts, name, None)
+
+    return act
 
 
 def _capture(words: Words) -> Act:
@@ -183,6 +197,34 @@ def _wait_for_body(words: Words) -> Act:
     return lambda _facts: verdict
 
 
+def _set_timeout(words: Words) -> Act:
+    if not words.setting.foreign:
+        raise RuleError(
+            words.action.offset, "set-timeout is about servers: it belongs into http_request of a backend"
+        )
+    of_server = words.option(["server", "tunnel"]).text == "server"
+    fixed, read = words.duration_or_sample("a time")
+    words.end()
+
+    def act(facts: Facts) -> None:
+        about = facts.about
+        if about is None:
+            return
+        seconds = fixed
+        if read is not None:
+            value = read(facts)
+            number = None if value is None else to_number(value)
+            if number is None or number <= 0:
+                return
+            seconds = number / 1000
+        if of_server:
+            about.server_timeout = seconds
+        else:
+            about.tunnel_timeout = seconds
+
+    return act
+
+
 def _disable_l7_retry(words: Words) -> Act:
     words.end()
 
@@ -213,6 +255,7 @@ QUEUE: Final[dict[str, Callable[[Words], Act]]] = {
 REQUEST: Final[dict[str, Callable[[Words], Act]]] = {
     **ADDRESSES,
     **QUEUE,
+    "set-timeout": _set_timeout,
     "wait-for-body": _wait_for_body,
     "disable-l7-retry": _disable_l7_retry,
 }

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from hapair.rules.arguments import did_you_mean
 from hapair.rules.lexer import RuleError, Word
+from hapair.rules.sample import compile_sample
 from hapair.rules.template import Template, compile_template
+from hapair.rules.values import castable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from hapair.rules.acl import Setting
+    from hapair.rules.fetch import Read
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -20,6 +23,7 @@ FRAMING = frozenset(
     b"content-length transfer-encoding connection keep-alive proxy-connection te upgrade trailer".split()
 )
 """Headers that delimit messages: a rule that touched them could smuggle requests."""
+_DURATION = re.compile(r"([0-9]{1,9})(us|ms|s|m|h|d)?")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1e-3}
 
 
@@ -66,10 +70,26 @@ class Words:
     def seconds(self, what: str) -> float:
         """The next word as a duration; without a unit it is milliseconds."""
         word = self.take(what)
-        found = re.fullmatch(r"([0-9]{1,9})(us|ms|s|m|h|d)?", word.text)
+        found = _DURATION.fullmatch(word.text)
         if found is None:
             raise RuleError(word.offset, f"{word.text!r} is not a duration such as 5s")
         return int(found[1]) * _UNITS[found[2] or ""]
+
+    def duration_or_sample(self, what: str) -> tuple[float, Read | None]:
+        """The next word as a duration in seconds that is not 0, or else as a sample of milliseconds."""
+        word = self.take(what)
+        found = _DURATION.fullmatch(word.text)
+        if found is not None:
+            seconds = int(found[1]) * _UNITS[found[2] or ""]
+            if not seconds:
+                raise RuleError(word.offset, f"{self.action.text}: a time is more than 0")
+            return seconds, None
+        if word.text[0] in "0123456789":
+            raise RuleError(word.offset, f"{word.text!r} is not a duration such as 5s")
+        sample = compile_sample(word.text, word.offset, files=self.setting.files, until=self.setting.until)
+        if not castable(sample.kind, "int"):
+            raise RuleError(word.offset, f"{word.text}: it is {sample.kind}, and a time is a number")
+        return 0.0, sample.read
 
     def header(self, *, may_frame: bool = False) -> bytes:
         """The next word as the name of a header."""

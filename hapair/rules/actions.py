@@ -130,6 +130,7 @@ def rule_mistake(kind: str, text: str, names: Collection[str]) -> tuple[int, str
     """Offset and message of what is wrong with a rule that may refer to the ACLs `names`.
 
     What refers to none is of a kind of its own: `log_format`, `log_format tcp`; so for `unique_id_format`.
+    A backend's are of the kind `http_request backend`.
     """
     format_kind, _, mode = kind.partition(" ")
     if format_kind in FORMATS_UNTIL:
@@ -142,8 +143,9 @@ def rule_mistake(kind: str, text: str, names: Collection[str]) -> tuple[int, str
         return None
     if kind == "stick":
         return stick_mistake(text, list(names), Setting(Files(), REQUEST))
+    kind, _, side = kind.partition(" ")
     try:
-        compile_rules(kind, [text], dict.fromkeys(names, _never), Setting(Files()))
+        compile_rules(kind, [text], dict.fromkeys(names, _never), Setting(Files(), foreign=side == "backend"))
     except RuleError as error:
         return error.offset, error.message
     return None

@@ -17,6 +17,9 @@ LONGEST = 16384
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 _SERVER_NAME = 0
+_CURVES = 10
+_ALPN = 16
+_TICKET = 35
 _HOST_NAME = 0
 _NAME = re.compile(rb"[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*")
 
@@ -29,6 +32,14 @@ class Hello:
     """HAProxy's `req.ssl_hello_type`: 1 for a ClientHello, 0 for anything else."""
     server_name: bytes = b""
     """The name that the client asks for (RFC 6066 section 3) as it was sent; empty for none."""
+    version: int = 0
+    """Its legacy_version: 0x0303 for TLS 1.2 and later; 0 if it is none."""
+    protocol: bytes = b""
+    """What it would rather speak than anything else (ALPN, RFC 7301); empty if it does not say."""
+    has_curves: bool = False
+    """It names elliptic curves (RFC 8422 section 5.1)."""
+    ticket: int | None = None
+    """Bytes of its session ticket (RFC 5077); -1 without that extension, None without any."""
 
 
 OTHER = Hello()
@@ -100,26 +111,48 @@ def _handshake(data: bytes) -> bytes | None:
 
 
 def _client_hello(hello: _Reader) -> Hello:
-    hello.take(2 + 32)  # version, random
+    version = hello.number(2)
+    hello.take(32)  # random
     if hello.vector(1).left > 32:  # session id
         raise _MalformedError
     suites = hello.vector(2).left
     if not suites or suites % 2 or not hello.vector(1).left:  # then compression methods
         raise _MalformedError
     if not hello.left:
-        return Hello(_CLIENT_HELLO)  # as before TLS 1.2 had extensions
+        return Hello(_CLIENT_HELLO, version=version)  # as before TLS 1.2 had extensions
     extensions = hello.vector(2)
     if hello.left:
         raise _MalformedError
     names: list[bytes] = []
+    protocol = b""
+    has_curves = False
+    ticket = -1 if extensions.left else None
     while extensions.left:
         kind = extensions.number(2)
         content = extensions.vector(2)
         if kind == _SERVER_NAME:
             names.append(_server_name(content))
+        elif kind == _ALPN and not protocol:
+            protocol = _first_protocol(content)
+        elif kind == _CURVES:
+            has_curves = True
+        elif kind == _TICKET:
+            ticket = content.left
     if len(names) > 1:
         raise _MalformedError
-    return Hello(_CLIENT_HELLO, names[0] if names else b"")
+    return Hello(_CLIENT_HELLO, names[0] if names else b"", version, protocol, has_curves, ticket)
+
+
+def _first_protocol(content: _Reader) -> bytes:
+    """Of a list that adds up, which may be empty."""
+    listed = content.vector(2)
+    if content.left:
+        raise _MalformedError
+    first = b""
+    while listed.left:
+        name = listed.take(listed.number(1))
+        first = first or name
+    return first
 
 
 def _server_name(content: _Reader) -> bytes:

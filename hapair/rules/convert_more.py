@@ -206,10 +206,11 @@ def _secure_memcmp(call: Call, _files: Files) -> Convert:
 
 def _set_var(call: Call, _files: Files) -> Convert:
     name = variables.variable_of(call)
+    only = variables.conditions((call.arguments or ())[1:])
 
-    def convert(value: Value, facts: Facts) -> Value:
-        variables.write(facts, name, value)
-        return value
+    def convert(value: Value, facts: Facts) -> Value | None:
+        set_it = variables.write(facts, name, value, only)
+        return value if set_it or not only else None  # HAProxy's law: conditions decide about both
 
     return convert
 
@@ -227,6 +228,16 @@ def _unset_var(call: Call, _files: Files) -> Convert:
 def _nbsrv(value: bytes, facts: Facts) -> int | None:
     backend = facts.about.find_backend(value.decode("latin-1")) if facts.about is not None else None
     return None if backend is None else sum(server.up for server in backend.servers)
+
+
+def _srv_queue(value: bytes, facts: Facts) -> int | None:
+    before, slash, after = value.decode("latin-1").partition("/")
+    about = facts.about
+    backend = None if about is None else about.find_backend(before) if slash else about.backend
+    if backend is None:
+        return None
+    name = after if slash else before
+    return next((server.queued for server in backend.servers if server.name == name), None)
 
 
 CONVERTERS: Final[dict[str, Converter]] = {
@@ -259,9 +270,15 @@ CONVERTERS: Final[dict[str, Converter]] = {
     "secure_memcmp": Converter(
         "bin", "bool", _secure_memcmp, "equal to a variable? in constant time", most=1
     ),
-    "set-var": Converter("any", "any", _set_var, "stored in a variable as well", most=1),
+    "set-var": Converter("any", "any", _set_var, "stored in a variable as well, on conditions", most=5),
     "unset-var": Converter("any", "any", _unset_var, "with a variable forgotten", most=1),
     "nbsrv": Converter(
         "str", "int", lambda _call, _files: _nbsrv, "servers that are up in the backend of that name"
+    ),
+    "srv_queue": Converter(
+        "str",
+        "int",
+        lambda _call, _files: _srv_queue,
+        "requests that wait for the server (or backend/server)",
     ),
 }

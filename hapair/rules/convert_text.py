@@ -25,6 +25,7 @@ _PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _BASE64_URL: Final = re.compile(rb"[A-Za-z0-9_-]*")
 _JSON: Final = {34: '\\"', 92: "\\\\", 47: "\\/", 8: "\\b", 12: "\\f", 10: "\\n", 13: "\\r", 9: "\\t"}
+_WEIGHT: Final = re.compile(rb"[ \t]*q=0(?![0-9])\.?([0-9]{0,3})")
 _PORT: Final = re.compile(rb":([0-9]*)\Z")
 
 
@@ -69,6 +70,30 @@ def _fields(end: re.Pattern[bytes], value: bytes) -> list[tuple[int, int]]:
         spans.append((start, found.start()))
         start = found.end()
     return [*spans, (start, len(value))]
+
+
+def _language(call: Call, _files: Files) -> Convert:
+    known = frozenset(call.take(0, str.encode, "languages such as es;fr;en").split(b";"))
+    default = (call.given(1) or "").encode() or None
+
+    def convert(value: bytes, _facts: object) -> bytes | None:
+        chosen, weight = default, 0
+        for element in value.split(b","):
+            name, _, parameter = element.partition(b";")
+            name = name.strip(b" \t")
+            if name not in known:
+                name = name.partition(b"-")[0]
+            if name in known and (asked := _thousandths(parameter)) > weight:
+                chosen, weight = name, asked
+        return chosen
+
+    return convert
+
+
+def _thousandths(parameter: bytes) -> int:
+    """A weight (RFC 9110 section 12.4.2); what is none counts as the whole, as in HAProxy."""
+    found = _WEIGHT.match(parameter)
+    return 1000 if found is None else int(found[1].ljust(3, b"0"))
 
 
 def _bytes(call: Call, _files: Files) -> Convert:
@@ -229,6 +254,9 @@ CONVERTERS: Final[dict[str, Converter]] = {
     "word": Converter("str", "str", _part(words=True), "words index..: between runs of delimiters", most=3),
     "field": Converter("str", "str", _part(words=False), "fields index..: between delimiters", most=3),
     "bytes": Converter("bin", "bin", _bytes, "bytes from an offset on, so many", most=2),
+    "language": Converter(
+        "str", "str", _language, "the best of an Accept-Language among es;fr;en, or a default", most=2
+    ),
     "length": plain("str", "int", len, "how many characters"),
     "hex": plain("bin", "str", lambda v: v.hex().upper().encode(), "in hexadecimal digits"),
     "hex2i": plain("str", "int", _hex_number, "the number of hexadecimal digits"),

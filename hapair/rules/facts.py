@@ -33,6 +33,9 @@ class BackendFacts(Protocol):
     number: int
     current: int
     queued: int
+    server_timeout: float
+    """Seconds; `inf` for no end."""
+    tunnel_timeout: float
     servers: list[ServerFacts]
 
 
@@ -42,6 +45,8 @@ class FrontendFacts(Protocol):
     name: str
     current: int
     default_backend: str | None
+    client_timeout: float
+    """Seconds; `inf` for no end."""
 
 
 class Record(Protocol):
@@ -98,8 +103,13 @@ class Transaction(Protocol):
     local: str
     """The address that the client connected to."""
     local_port: int
-    variables: dict[str, Value]
-    """By full name (`txn.user`)."""
+    variables: dict[str, Value | None]
+    """By full name (`txn.user`); None of one that was unset."""
+
+    @property
+    def shared_variables(self) -> dict[str, Value | None]:
+        """Those of `proc.`, which every transaction of the process has."""
+
     transfers: int
     """Requests of this connection, this one included."""
     captured: list[bytes | None]
@@ -111,7 +121,29 @@ class Transaction(Protocol):
 
     @property
     def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Address and port of the client and of ours, as the connection has them, whatever rules have set."""
+        """Address and port of who connected and of ours, whatever a PROXY header or rules say."""
+
+    @property
+    def proxied(self) -> bool:
+        """Did the connection begin with a PROXY header?"""
+
+    def conveyed(self, kind: int) -> bytes:
+        """What its header says in the TLV of that kind; empty for nothing."""
+
+    def tcp_info(self) -> bytes:
+        """What the kernel knows of the client's connection (struct tcp_info); empty where it is not TCP."""
+
+    @property
+    def outgoing(self) -> tuple[str, int | None]:
+        """Our address and port towards the server, where rules ask for it."""
+
+    @property
+    def target(self) -> tuple[str, int | None]:
+        """The server's."""
+
+    server_timeout: float
+    tunnel_timeout: float
+    """Seconds, for this request or stream; `inf` for no end."""
 
     @property
     def hello(self) -> Hello: ...

@@ -5,6 +5,7 @@ The ssl_ fetches stay empty until hapair ends TLS itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
@@ -51,6 +52,44 @@ def _server_name(facts: Facts) -> Value | None:
 def _hello_type(facts: Facts) -> Value | None:
     hello = _hello(facts)
     return None if hello is None else hello.kind
+
+
+def _of_hello(gives: Kind, read: Callable[[Hello], Value | None], meaning: str) -> Fetch:
+    def asked(facts: Facts) -> Value | None:
+        hello = _hello(facts)
+        return read(hello) if hello is not None and hello.kind == 1 else None
+
+    return simple(gives, STREAM, asked, meaning)
+
+
+def _rdp_cookie(call: Call) -> Callable[[Facts], tuple[bytes | None, bool]]:
+    """The value of the one cookie with which RDP begins, None if it has another name; may it still come?"""
+    wanted = re.escape((call.given(0) or "").encode()) or rb"[^=\r\n]*"
+    cookie = re.compile(rb".{11}cookie: *" + wanted + rb"=([^\r]*)(\r\n|\r?\Z)", re.DOTALL | re.IGNORECASE)
+
+    def read(facts: Facts) -> tuple[bytes | None, bool]:
+        data = b"" if facts.about is None else facts.about.payload[:_RDP_LONGEST]
+        found = cookie.match(data)
+        if found is None:
+            return None, len(data) <= _RDP_LEAST
+        return (found[1], False) if found[2] == b"\r\n" else (None, True)
+
+    return read
+
+
+def _rdp_value(call: Call) -> Read:
+    read = _rdp_cookie(call)
+    return lambda facts: read(facts)[0]
+
+
+def _rdp_count(call: Call) -> Read:
+    read = _rdp_cookie(call)
+
+    def count(facts: Facts) -> Value | None:
+        value, may_come = read(facts)
+        return None if may_come else int(value is not None)
+
+    return count
 
 
 def _payload(data: bytes, offset: int, length: int) -> Binary | None:
@@ -118,16 +157,26 @@ def _server_hello(transaction: Transaction) -> int | None:
     return data[5] if data[0] == 0x16 and data[1] == 3 and data[5] in (1, 2) else 0
 
 
-def _local(transaction: Transaction, address: str) -> bool | None:
-    """Is an address one of ours, as far as this connection tells?"""
+def is_ours(address: str, local: str) -> bool | None:
+    """Is an address one of ours, as far as the one that a client connected to tells?"""
     known = address_of(address)
     if known is None:
         return None
-    return known.is_loopback or known == address_of(transaction.local)
+    return known.is_loopback or known == address_of(local)
 
 
 _SNI: Final = simple("str", STREAM, _server_name, "the server name of a ClientHello")
 _HELLO_TYPE: Final = simple("int", STREAM, _hello_type, "1 for a ClientHello, 0 for anything else")
+_SSL_VERSION: Final = _of_hello(
+    "int", lambda h: h.version >> 8 << 16 | h.version & 0xFF, "the TLS version of a ClientHello; 3.3 in ACLs"
+)
+_RDP_COOKIE: Final = Fetch("str", STREAM, _rdp_value, "the cookie that RDP begins with, by name", most=1)
+_RDP_COUNT: Final = Fetch("int", STREAM, _rdp_count, "1 if RDP begins with a cookie of that name", most=1)
+_RDP_LEAST: Final = 18
+_RDP_LONGEST: Final = 512
+"""Bytes in which there may be a cookie, and in which it must be complete."""
+DOTTED: Final = frozenset({"req.ssl_ver", "req_ssl_ver"})
+"""Numbers that ACLs write as MAJOR.MINOR."""
 _LENGTH: Final = about("int", STREAM, lambda a: len(a.payload), "bytes that have come of a stream")
 _NO_TLS: Final[tuple[tuple[Kind, str], ...]] = (
     ("bool", "ssl_fc ssl_fc_has_sni ssl_fc_has_crt ssl_fc_is_resumed ssl_c_used"),
@@ -146,11 +195,11 @@ FETCHES: Final[dict[str, Fetch]] = {
     "src_port": about("int", CONNECTION, lambda a: a.source_port, "the client's port"),
     "dst": about("ip", CONNECTION, lambda a: address_of(a.local), "the address that it connected to"),
     "dst_port": about("int", CONNECTION, lambda a: a.local_port, "the port that it connected to"),
-    "dst_is_local": about("bool", CONNECTION, lambda a: _local(a, a.local), "is dst one of ours?"),
+    "dst_is_local": about("bool", CONNECTION, lambda a: is_ours(a.local, a.local), "is dst one of ours?"),
     "src_is_local": Fetch(
         "bool",
         CONNECTION,
-        lambda _call: lambda facts: None if facts.about is None else _local(facts.about, facts.source),
+        lambda _call: lambda facts: None if facts.about is None else is_ours(facts.source, facts.about.local),
         "is src one of ours, or loopback?",
     ),
     "wait_end": about("bool", STREAM, lambda a: not a.waits, "is the inspect delay over?"),
@@ -159,6 +208,21 @@ FETCHES: Final[dict[str, Fetch]] = {
     "req_ssl_sni": _SNI,
     "req.ssl_hello_type": _HELLO_TYPE,
     "req_ssl_hello_type": _HELLO_TYPE,
+    "req.ssl_ver": _SSL_VERSION,
+    "req_ssl_ver": _SSL_VERSION,
+    "req.ssl_alpn": _of_hello(
+        "str", lambda h: h.protocol or None, "the first protocol of a ClientHello's ALPN"
+    ),
+    "req.ssl_ec_ext": _of_hello("bool", lambda h: h.has_curves or None, "does a ClientHello name curves?"),
+    "req.ssl_st_ext": _of_hello(
+        "int",
+        lambda h: None if h.ticket is None else (h.ticket >= 0) + (h.ticket > 0),
+        "of a ClientHello: 1 for the session ticket extension, 2 for a ticket, 0 for neither",
+    ),
+    "req.rdp_cookie": _RDP_COOKIE,
+    "rdp_cookie": _RDP_COOKIE,
+    "req.rdp_cookie_cnt": _RDP_COUNT,
+    "rdp_cookie_cnt": _RDP_COUNT,
     "req.len": _LENGTH,
     "req_len": _LENGTH,
     "req.payload": Fetch(

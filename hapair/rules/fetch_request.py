@@ -182,6 +182,50 @@ def names(lines: Lines, since: int, meaning: str) -> Fetch:
     return Fetch("str", since, make, meaning, most=1)
 
 
+def whole(lines: Lines, since: int, meaning: str) -> Fetch:
+    """All header lines as HTTP/1 has them, and the empty one behind them."""
+
+    def read(facts: Facts) -> Value | None:
+        known = lines(facts)
+        if known is None:
+            return None
+        return Binary(b"".join(b"%b: %b\r\n" % one for one in _pairs(known)) + b"\r\n")
+
+    return simple("bin", since, read, meaning)
+
+
+def whole_binary(lines: Lines, since: int, meaning: str) -> Fetch:
+    """The same as SPOE has them: names and values behind their lengths, an empty pair at the end."""
+
+    def read(facts: Facts) -> Value | None:
+        known = lines(facts)
+        if known is None:
+            return None
+        parts = [part for pair in (*_pairs(known), (b"", b"")) for part in pair]
+        return Binary(b"".join(_spoe_length(len(part)) + part for part in parts))
+
+    return simple("bin", since, read, meaning)
+
+
+def _pairs(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.lower(), value.strip(b" \t")) for name, _, value in (line.partition(b":") for line in lines[1:])
+    ]
+
+
+def _spoe_length(number: int) -> bytes:
+    """SPOE's variable integer (SPOE.txt, section 3.1)."""
+    if number < 240:
+        return bytes([number])
+    out = bytearray([number & 0xFF | 240])
+    number = number - 240 >> 4
+    while number >= 128:
+        out.append(number & 0xFF | 128)
+        number = number - 128 >> 7
+    out.append(number)
+    return bytes(out)
+
+
 def cookies(lines: Lines, since: int, name: bytes, meaning: str) -> Fetch:
     """A cookie's value in Cookie (`name`) or Set-Cookie headers."""
 
@@ -413,6 +457,8 @@ FETCHES: Final[dict[str, Fetch]] = {
     "req.hdr_val": _HDR_VAL,
     "hdr_val": _HDR_VAL,
     "req.hdr_names": names(request_lines, REQUEST, "the names of all headers"),
+    "req.hdrs": whole(request_lines, REQUEST, "all headers, and the empty line behind them"),
+    "req.hdrs_bin": whole_binary(request_lines, REQUEST, "the same as SPOE has them"),
     "req.cook": _COOK,
     "cook": _COOK,
     "cookie": _COOK,
@@ -443,6 +489,15 @@ FETCHES: Final[dict[str, Fetch]] = {
         "str", RESPONSE, _captured_response, "what was captured of the response, by number", most=1
     ),
     "capture.req.method": simple("str", REQUEST, lambda facts: facts.method or None, "the method as it came"),
+    "capture.req.ver": about(
+        "str", REQUEST, lambda a: b"HTTP/1.%d" % (a.version - 10), "the request's version, HTTP/1.1"
+    ),
+    "capture.res.ver": about(
+        "str",
+        RESPONSE,
+        lambda a: b"HTTP/1.%d" % (a.response_version - 10) if a.response_lines else None,
+        "the response's",
+    ),
     "capture.req.uri": simple("str", REQUEST, _url, "the target as it came"),
     "unique-id": about("str", ALWAYS, lambda a: a.unique_id, "the request's unique-id"),
     "status": about("int", RESPONSE, lambda a: a.status or None, "the response's status"),
@@ -460,6 +515,8 @@ FETCHES: Final[dict[str, Fetch]] = {
     "res.hdr_val": converted(_SHDR, "int", leading_number, "a response header as a number"),
     "shdr_val": converted(_SHDR, "int", leading_number, "a response header as a number"),
     "res.hdr_names": names(response_lines, RESPONSE, "the names of all response headers"),
+    "res.hdrs": whole(response_lines, RESPONSE, "all response headers, and the empty line behind them"),
+    "res.hdrs_bin": whole_binary(response_lines, RESPONSE, "the same as SPOE has them"),
     "res.cook": _SCOOK,
     "scook": _SCOOK,
     "res.cook_cnt": counted(_SCOOK, "how many cookies the server sets"),

@@ -205,12 +205,14 @@ class References:
 
 
 class Files:
-    """The files that one frontend or backend names, and its stick tables."""
+    """The files that one frontend or backend names, its stick tables, and what its rules ask for."""
 
     def __init__(self, tables: Directory | None = None, references: References | None = None) -> None:
         self.tables = tables
         """Stick tables; None where any name will do, since it is only asked whether words are right."""
         self.references = references if references is not None else References()
+        self.fetches: set[str] = set()
+        """The names of those that its rules ask."""
         self._made: dict[tuple[str, ...], Live] = {}
 
     def patterns(self, path: str, offset: int, *, keyed: bool) -> Reference:

@@ -23,6 +23,7 @@ from hapair.rules import (
     fetch_internal,
     fetch_request,
     fetch_table,
+    fetch_transport,
 )
 from hapair.rules.arguments import Call, calls, did_you_mean
 from hapair.rules.fetch import MOMENTS, RESPONSE, Fetch, Read, ReadEach
@@ -42,6 +43,7 @@ FETCHES: dict[str, Fetch] = {
     **fetch_request.FETCHES,
     **fetch_table.FETCHES,
     **fetch_auth.FETCHES,
+    **fetch_transport.FETCHES,
 }
 CONVERTERS: dict[str, Converter] = {
     **convert_text.CONVERTERS,
@@ -88,6 +90,7 @@ def compile_sample(
     if fetch.since > until:
         raise first.mistake(f"known only {MOMENTS[fetch.since]}")
     _check_count(first, fetch.most)
+    files.fetches.add(first.name)
     read = fetch.make(first)
     each = fetch.each(first) if fetch.each is not None else None
     kind = fetch.gives

@@ -39,7 +39,7 @@ def test_several_expressions_of_a_name_are_alternatives(path, expected):
         ("path -m", 5, "-m needs a matching method"),
         ("path -m foo /a", 5, "-m needs a matching method"),
         ("path -m ip /a", 11, "not an IP address"),
-        ("req.hdrs -m beg 10.", 0, "unknown fetch"),
+        ("req.hdrz -m beg 10.", 0, "unknown fetch"),
         ("hdr_cnt(x) -m ip 1", 17, "not an IP address"),
         ("hdr_cnt(x) one", 11, "not a number"),
         ("path -f /nowhere/list", 8, "/nowhere/list: No such file"),

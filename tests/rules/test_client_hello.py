@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def name_extension(name: bytes, *, kind: int = 0) -> bytes:
     return b"\x00\x00" + len(listed).to_bytes(2, "big") + listed
 
 
-GREETING = Hello(1, b"www.example.org")
+GREETING = Hello(1, b"www.example.org", 0x0303, b"h2", True, 0)
 
 
 @pytest.mark.parametrize("version", [None, ssl.TLSVersion.TLSv1_2])
@@ -44,9 +45,9 @@ def test_the_name_that_a_real_client_asks_for(version: ssl.TLSVersion | None) ->
 
 
 def test_a_client_without_a_name_says_hello_all_the_same() -> None:
-    assert look(hello(None)) == Hello(1)
-    assert look(built()) == Hello(1)
-    assert look(built(b"")) == Hello(1)
+    assert look(hello(None)) == attrs.evolve(GREETING, server_name=b"")
+    assert look(built()) == Hello(1, version=0x0303)
+    assert look(built(b"")) == Hello(1, version=0x0303)
 
 
 def test_every_piece_of_a_hello_asks_for_more_and_what_follows_does_not_matter() -> None:
@@ -118,3 +119,14 @@ def test_a_changed_hello_is_decided_and_never_names_what_it_does_not_contain(
     partly = look(data[:end])
     # Once something can be said it stays true.
     assert partly is None or partly == found
+
+
+def extension(kind: int, value: bytes) -> bytes:
+    return kind.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
+
+
+@pytest.mark.parametrize(
+    "listed", [b"\x00\x03\x02h", b"\x00\x03\x03h2", b"\x00\x03\x02h2x", b"\x00", b"\x00\x01"]
+)
+def test_protocols_that_do_not_add_up_make_it_no_hello(listed: bytes) -> None:
+    assert look(built(extension(16, listed))) == OTHER

@@ -28,6 +28,8 @@ EACH_ANSWER = 70
 
 FIXED = [
     *(
+        "req.fhdr(accept-language),language(es;fr;en)",
+        "req.fhdr(accept-language),language(fr-FR;fr,xx)",
         "req.hdr(host),host_only",
         "req.hdr(host),port_only",
         "int(-7),neg",
@@ -48,7 +50,8 @@ FETCHES = (
     "urlp_val(b) str(some_Text) str(a-b_c--d) str(12ab) "
     "str(10.1.2.3) str(Z29vZA==) str(f0ff) str(::1) str(%41+b%20c) int(0) int(1) "
     "int(9223372036854775807) int(1700000000) bin(00ff10) ipv4(192.0.2.77) ipv6(2001:db8::77) "
-    "req.body_len var(txn.none) var(txn.none,fallback)"
+    "req.body_len var(txn.none) var(txn.none,fallback) req.hdrs req.hdrs_bin capture.req.ver fc_src "
+    "fc_src_port fc_dst fc_dst_port fc_rcvd_proxy fc_http_major fe_client_timeout req.fhdr(accept-language)"
 ).split()
 STEPS = (
     "lower upper hex hex2i base64 b64dec ub64enc url_enc url_dec url_dec(1) length json "
@@ -59,7 +62,8 @@ STEPS = (
     "digest(md5) hmac(sha256,a2V5) add(1) add(9) sub(-3) mul(3) mul(-4611686018427387904) div(3) div(-2) "
     "mod(7) mod(-3) and(12) or(9) xor(255) neg bool not even odd iif(yes,no) ipmask(24) ipmask(8,32) "
     "ipmask(255.255.0.0) be2hex be2hex(:,2) be2hex(:,2,1) "
-    "be2dec(:,2) be2dec(:,3,1) htonl strcmp(txn.some) set-var(txn.new)"
+    "be2dec(:,2) be2dec(:,3,1) htonl strcmp(txn.some) set-var(txn.new) set-var(txn.new,ifnotempty) "
+    "language(es;fr;en) language(fr-FR;fr,xx)"
 ).split()
 
 
@@ -118,6 +122,24 @@ def ask(front: Path, request: make.Request) -> list[bytes]:
     return body.split(b"\n")[:-1]
 
 
+WEIGHTS = [
+    "",
+    ";q=0.5",
+    ";q=0.8",
+    ";q=0.0",
+    ";q=1.0",
+    "; q=0.25",
+    ";q=x",
+    ";q=1.5",
+    ";q=0.9999",
+    ";q=.5",
+    ";Q=0.1",
+    " ;q=0.3",
+    ";a=b;q=0.2",
+]
+"""None of one digit: behind such HAProxy 2.6 does not see the comma."""
+
+
 def request(chance: random.Random) -> make.Request:
     made = make.request(chance)
     pairs = [
@@ -125,6 +147,11 @@ def request(chance: random.Random) -> make.Request:
     ]
     headers = made.headers + (((b"cookie", "; ".join(pairs).encode()),) if pairs else ())
     headers += ((b"x-n", chance.choice([b"12", b"7x", b"3, 44", b"abc"])),)
+    languages = [
+        chance.choice(["fr", "fr-FR", "fr-CA", "en-US", "es", "EN", "*", "", " de "]) + chance.choice(WEIGHTS)
+        for _ in range(chance.randint(1, 4))
+    ]
+    headers += ((b"accept-language", ",".join(languages).strip().encode()),)
     query = chance.choice(["", "a=1", "a=x&b=22", "b=3&a=%41+c", "c", "a=&b=7z"]).encode()
     source = chance.choice([s for s in make.SOURCES if not s.startswith("::ffff")])
     return attrs.evolve(made, headers=headers, query=query, source=source, method=b"GET")
@@ -151,7 +178,13 @@ def test_every_sample_has_the_same_value(tmp_path: Path):
             one = attrs.evolve(one, headers=(*one.headers, (b"x-part", str(start).encode())))
             local = "::1" if ":" in one.source else "127.0.0.1"
             about = Transaction(
-                one.lines, one.target, local=local, frontend=Place("fe"), variables={"txn.some": b"b_c"}
+                one.lines,
+                one.target,
+                local=local,
+                proxied=True,
+                ends=(("unix", 0), ("", 0)),
+                frontend=Place("fe"),
+                variables={"txn.some": b"b_c"},
             )
             facts = Facts(one, about)
             theirs = ask(front, one)
@@ -159,7 +192,7 @@ def test_every_sample_has_the_same_value(tmp_path: Path):
                 ours = as_text(samples[i].read(facts))
                 if ours != known:
                     different.setdefault(expressions[i], (ours, known, one))
-    assert not different, (seed, different)
+    assert not different, (seed, {k: v[:2] for k, v in different.items()})
 
 
 class Facts:

@@ -30,6 +30,9 @@ class Place:
     queued: int = 0
     servers: list = attrs.field(factory=list)
     default_backend: str | None = None
+    client_timeout: float = 10.0
+    server_timeout: float = 10.0
+    tunnel_timeout: float = float("inf")
 
 
 @attrs.define
@@ -42,6 +45,7 @@ class Transaction:
     local: str = "127.0.0.1"
     local_port: int = 80
     variables: dict = attrs.field(factory=dict)
+    shared_variables: dict = attrs.field(factory=dict)
     transfers: int = 1
     captured: list = attrs.field(factory=list)
     captured_response: list = attrs.field(factory=list)
@@ -77,6 +81,21 @@ class Transaction:
     response_length: int | None = None
     priority_class: int = 0
     priority_offset: float = 0.0
+
+    proxied: bool = False
+    tlvs: dict = attrs.field(factory=dict)
+    info: bytes = b""
+    outgoing: tuple = ("", None)
+    target: tuple = ("", None)
+    server_timeout: float = 10.0
+    tunnel_timeout: float = float("inf")
+    ends: tuple = (("127.0.0.1", 40000), ("127.0.0.1", 80))
+
+    def conveyed(self, kind):
+        return self.tlvs.get(kind, b"")
+
+    def tcp_info(self):
+        return self.info
 
     def now(self):
         return self.time
