@@ -20,6 +20,37 @@ UNREACHABLE = {
 }
 
 
+_IP_BIND_ADDRESS_NO_PORT = 24
+
+
+def come_from(sock: socket.socket, source: str) -> None:
+    """Let a probe come from an address, while this node has it: on a BACKUP it may be a VIP.
+
+    Raises:
+        OSError: something else forbids it.
+    """
+    if (":" in source) != (sock.family == socket.AF_INET6):
+        return  # the check has an address of its own, of the other family
+    if sock.type == socket.SOCK_STREAM:
+        # The port is chosen in connect: only then is it known which ones are taken for that server.
+        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    try:
+        sock.bind((source, 0))
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+
+
+def has(source: str) -> bool:
+    """Is that an address of this node now?"""
+    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((source, 0))
+        except OSError:
+            return False
+    return True
+
+
 def greeting(version: ProxyVersion, sock: socket.socket) -> bytes:
     """The header of a connection of our own, as HAProxy's checks send it."""
     if version is ProxyVersion.V2:

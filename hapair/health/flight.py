@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 
 from hapair.config.asks import IcmpCheck
 from hapair.config.model import ProxyVersion
-from hapair.health.connecting import UNREACHABLE, greeting, of_connect
+from hapair.health.connecting import UNREACHABLE, come_from, greeting, has, of_connect
 from hapair.health.plan import CheckPlan
 from hapair.health.probes.dialogue import MAX_ANSWER, Dialogue, Parting, Reconnect, StartTls, Step
 from hapair.health.probes.kinds import DATAGRAMS
@@ -67,6 +67,7 @@ class _Flight(Generic[Target]):
         "received",
         "sent",
         "sock",
+        "source",
         "target",
         "tokens",
         "unsent",
@@ -82,6 +83,7 @@ class _Flight(Generic[Target]):
         self.datagrams = plan.kind in DATAGRAMS
         self.pings = plan.ask if isinstance(plan.ask, IcmpCheck) else IcmpCheck()
         self.greeting = plan.send_proxy
+        self.source = plan.source
         self.sock: socket.socket | None = None
         self.dialogue: Dialogue | None = None
         self.tokens: list[bytes] = []
@@ -108,7 +110,8 @@ class Flights(Generic[Target]):
         self._flights: dict[Target, _Flight[Target]] = {}
         self._streams: dict[int, _Flight[Target]] = {}
         self._echoes: dict[bytes, _Flight[Target]] = {}
-        self._echo_sockets: dict[bool, EchoSocket] = {}
+        self._echo_sockets: dict[tuple[bool, str], EchoSocket] = {}
+        """By family (is it IPv6?) and the address that pings come from."""
         self._sequence = 0
         self._reconnecting: list[tuple[_Flight[Target], Reconnect]] = []
         """Flights that go on with another socket, opened when the batch is over."""
@@ -211,6 +214,8 @@ class Flights(Generic[Target]):
             # The last ACK of the handshake is held back and the reset takes its place, as HAProxy
             # does: the server's kernel has answered, its program is not bothered.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        if flight.source and family != socket.AF_UNIX:
+            come_from(sock, flight.source)
         code = sock.connect_ex(flight.address)  # type: ignore[arg-type]
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
@@ -316,9 +321,12 @@ class Flights(Generic[Target]):
 
     def _ping(self, flight: _Flight[Target]) -> None:
         six = flight.family == socket.AF_INET6
-        echo = self._echo_sockets.get(six)
+        source = flight.source
+        if source and ((":" in source) != six or not has(source)):
+            source = ""
+        echo = self._echo_sockets.get((six, source))
         if echo is None:
-            echo = self._echo_sockets[six] = EchoSocket(six=six)
+            echo = self._echo_sockets[six, source] = EchoSocket(six=six, source=source)
             self._epoll.register(echo.fileno(), select.EPOLLIN)
         for _ in range(flight.pings.count):
             self._sequence = (self._sequence + 1) & 0xFFFF
@@ -329,7 +337,7 @@ class Flights(Generic[Target]):
 
     def _hear(self, fd: int, now: float) -> None:
         """Take replies from an echo socket; an event of a stream that ended in this batch finds none."""
-        for six, echo in list(self._echo_sockets.items()):
+        for key, echo in list(self._echo_sockets.items()):
             if echo.fileno() != fd:
                 continue
             try:
@@ -348,7 +356,7 @@ class Flights(Generic[Target]):
                 # The next ping opens another; those in flight run out of time.
                 logger.warning("ICMP socket failed: %s", error.strerror)
                 echo.close()
-                del self._echo_sockets[six]
+                del self._echo_sockets[key]
 
     # The end of every flight
 

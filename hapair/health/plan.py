@@ -45,6 +45,8 @@ class CheckPlan:
     jitter: float = 0.03
     """Part of the interval by which a check may come early."""
     init_state: InitState = InitState.UP
+    source: str = ""
+    """The address that probes come from while this node has it; empty: the kernel's choice."""
     owner: str = ""
     """`backend/server` when it shares its probe with nobody."""
 
@@ -62,6 +64,7 @@ class CheckPlan:
                 "tls",
                 "environ",
                 "owner",
+                "source",
                 "send_proxy",
                 "rise",
                 "fall",
@@ -102,9 +105,16 @@ def plan_for(backend: Backend, server: Server) -> CheckPlan | None:
         jitter=check.jitter / 100,
         init_state=check.init_state,
         owner="" if check.shared and server.observe is None else f"{backend.name}/{server.name}",
+        source=_source(server),
         environ=_environ(backend, server) if check.kind is CheckKind.EXTERNAL else (),
         read_timeout=read,
     )
+
+
+def _source(server: Server) -> str:
+    """Whom a client's connections are made for, if not for the client itself; its ports are left to them."""
+    source = server.source
+    return str(source.address) if source is not None and source.address is not None else ""
 
 
 def _environ(backend: Backend, server: Server) -> tuple[tuple[str, str], ...]:
@@ -159,4 +169,5 @@ def _agent_plan(backend: Backend, server: Server, agent: AgentCheck) -> CheckPla
         connect_timeout=min(backend.timeout.connect, agent.inter),
         read_timeout=backend.timeout.check if backend.timeout.check != inf else agent.inter,
         ask=agent,
+        source=_source(server),
     )

@@ -27,8 +27,12 @@ _NO_PING_SOCKETS = (errno.EACCES, errno.EPERM, errno.EPROTONOSUPPORT)
 class EchoSocket:
     """Sends echo requests, receives the replies to them and hardly anything else."""
 
-    def __init__(self, *, six: bool) -> None:
-        """Raises OSError when neither kind of socket is allowed here."""
+    def __init__(self, *, six: bool, source: str = "") -> None:
+        """`source`: the address of this node that pings come from; empty: the kernel's choice.
+
+        Raises:
+            OSError: neither kind of socket is allowed here, or the address is not ours.
+        """
         self._six = six
         self._identifier = os.getpid() & 0xFFFF
         family = socket.AF_INET6 if six else socket.AF_INET
@@ -43,6 +47,12 @@ class EchoSocket:
             self._sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
             self._filter()
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        if source:
+            try:
+                self._sock.bind((source, 0))
+            except OSError:
+                self._sock.close()
+                raise
 
     def _filter(self) -> None:
         """Replies only: the kernel keeps the rest (a set bit blocks its type)."""
