@@ -59,6 +59,11 @@ class Memo:
             self.keep(block, known)
         return known
 
+    @property
+    def keeps(self) -> bool:
+        """Is it worth making something to keep?"""
+        return not self._pause
+
     def keep(self, block: bytes, made: Any) -> None:
         """Remember what was made of these bytes: something immutable."""
         if self._pause:
@@ -159,7 +164,7 @@ def parse_request(
     fields: _Fields | None = memo.find(rest)
     if fields is None or fields.count > limits.headers:
         request = head.parse_request(block, limits)
-        if request.version == 11 and request.target[0] == 0x2F:
+        if memo.keeps and request.version == 11 and request.target[0] == 0x2F:
             # Other versions and targets change what the header lines mean.
             memo.keep(rest, _Fields(request))
         return request
@@ -176,7 +181,7 @@ def parse_request(
         request.method = method
         request.target = target
         request.path, _, request.query = target.partition(b"?")
-        if end <= LONGEST:
+        if end <= LONGEST and known_lines.keeps:
             said = _Line(request, line)
             request.text = said.text
             request.line_seen = said
@@ -215,7 +220,8 @@ def parse_response(block: bytes, memo: Memo = _responses, limits: Limits = STAND
     known: _Known | None = memo.find(block)
     if known is None or known.count > limits.headers:
         response = head.parse_response(block, limits)
-        memo.keep(block, _Known(response, block.count(b"\r\n")))
+        if memo.keeps:
+            memo.keep(block, _Known(response, block.count(b"\r\n")))
         return response
     response = Response()
     response.status = known.status

@@ -53,24 +53,26 @@ class Run:
 class Conditions(Run):
     """Rules that are asked, each for one thing only."""
 
-    __slots__ = ("_connection", "_fields", "_line")
+    __slots__ = ("_connection", "_fields", "_line", "_tests")
 
     def __init__(self, rules: Sequence[Rule], begin: int, end: int) -> None:
         super().__init__(begin, end)
         self._line: list[tuple[int, Test]] = []
         self._fields: list[tuple[int, Test]] = []
         self._connection: list[tuple[int, Test]] = []
+        self._tests: list[Test] = []
         for i in range(begin, end):
             test = rules[i].test
             assert test is not None
             needs = rules[i].test_needs
             of = self._line if needs == LINE else self._fields if needs == FIELDS else self._connection
             of.append((i, test))
+            self._tests.append(test)
 
     def pass_over(self, request: Request, about: About) -> int:
         line, fields = request.line_seen, request.fields_seen
         if line is None or fields is None or not request.as_it_came:
-            return self.begin
+            return self._first(request)
         first = self.end
         number = self.number
         if self._line:
@@ -93,6 +95,15 @@ class Conditions(Run):
                 first = at
         return first
 
+    def _first(self, request: Request) -> int:
+        """The first that holds, of a head that is not remembered."""
+        at = self.begin
+        for test in self._tests:
+            if test(request):
+                return at
+            at += 1
+        return at
+
     def _ask(self, tests: list[tuple[int, Test]], request: Request, kept: dict[int, int]) -> int:
         """The first that holds, which is kept."""
         first = self.end
@@ -109,11 +120,11 @@ class Conditions(Run):
 class Edits(Run):
     """Rules that edit header lines, whatever the request line is."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_edits",)
 
     def __init__(self, rules: Sequence[Rule], begin: int, end: int) -> None:
         super().__init__(begin, end)
-        self._rules = list(rules[begin:end])
+        self._edits = [(rule.test, rule.act) for rule in rules[begin:end]]
 
     def pass_over(self, request: Request, about: About) -> int:
         seen = request.fields_seen
@@ -128,7 +139,7 @@ class Edits(Run):
         return self.end
 
     def _edit(self, request: Request) -> None:
-        for test, act, _, _, _ in self._rules:
+        for test, act in self._edits:
             if test is None or test(request):
                 act(request)
 
