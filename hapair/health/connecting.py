@@ -29,8 +29,8 @@ def come_from(sock: socket.socket, source: str) -> None:
     Raises:
         OSError: something else forbids it.
     """
-    if (":" in source) != (sock.family == socket.AF_INET6):
-        return  # the check has an address of its own, of the other family
+    if not _fits(source, sock.family):
+        return
     if sock.type == socket.SOCK_STREAM:
         # The port is chosen in connect: only then is it known which ones are taken for that server.
         sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
@@ -41,14 +41,21 @@ def come_from(sock: socket.socket, source: str) -> None:
             raise
 
 
-def has(source: str) -> bool:
-    """Is that an address of this node now?"""
-    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+def usable(source: str, family: int) -> str:
+    """The same address, if it is one of this node now, else none."""
+    if not _fits(source, family):
+        return ""
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
             sock.bind((source, 0))
         except OSError:
-            return False
-    return True
+            return ""
+    return source
+
+
+def _fits(source: str, family: int) -> bool:
+    """A check may have an address of its own, of another family."""
+    return source != "" and family == (socket.AF_INET6 if ":" in source else socket.AF_INET)
 
 
 def greeting(version: ProxyVersion, sock: socket.socket) -> bytes:

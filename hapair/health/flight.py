@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 
 from hapair.config.asks import IcmpCheck
 from hapair.config.model import ProxyVersion
-from hapair.health.connecting import UNREACHABLE, come_from, greeting, has, of_connect
+from hapair.health.connecting import UNREACHABLE, come_from, greeting, of_connect, usable
 from hapair.health.plan import CheckPlan
 from hapair.health.probes.dialogue import MAX_ANSWER, Dialogue, Parting, Reconnect, StartTls, Step
 from hapair.health.probes.kinds import DATAGRAMS
@@ -110,8 +110,7 @@ class Flights(Generic[Target]):
         self._flights: dict[Target, _Flight[Target]] = {}
         self._streams: dict[int, _Flight[Target]] = {}
         self._echoes: dict[bytes, _Flight[Target]] = {}
-        self._echo_sockets: dict[tuple[bool, str], EchoSocket] = {}
-        """By family (is it IPv6?) and the address that pings come from."""
+        self._echo_sockets: dict[tuple[bool, str], EchoSocket] = {}  # is it IPv6, and its source
         self._sequence = 0
         self._reconnecting: list[tuple[_Flight[Target], Reconnect]] = []
         """Flights that go on with another socket, opened when the batch is over."""
@@ -214,8 +213,7 @@ class Flights(Generic[Target]):
             # The last ACK of the handshake is held back and the reset takes its place, as HAProxy
             # does: the server's kernel has answered, its program is not bothered.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-        if flight.source and family != socket.AF_UNIX:
-            come_from(sock, flight.source)
+        come_from(sock, flight.source)
         code = sock.connect_ex(flight.address)  # type: ignore[arg-type]
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
@@ -321,9 +319,7 @@ class Flights(Generic[Target]):
 
     def _ping(self, flight: _Flight[Target]) -> None:
         six = flight.family == socket.AF_INET6
-        source = flight.source
-        if source and ((":" in source) != six or not has(source)):
-            source = ""
+        source = usable(flight.source, flight.family)
         echo = self._echo_sockets.get((six, source))
         if echo is None:
             echo = self._echo_sockets[six, source] = EchoSocket(six=six, source=source)

@@ -73,26 +73,21 @@ class Conditions(Run):
         line, fields = request.line_seen, request.fields_seen
         if line is None or fields is None or not request.as_it_came:
             return self._first(request)
-        first = self.end
-        number = self.number
-        if self._line:
-            at = line.first.get(number)
-            if at is None:
-                at = self._ask(self._line, request, line.first)
-            if at < first:
-                first = at
-        if self._fields:
-            at = fields.first.get(number)
-            if at is None:
-                at = self._ask(self._fields, request, fields.first)
-            if at < first:
-                first = at
-        if self._connection:
-            at = about.first.get(number)
-            if at is None:
-                at = self._ask(self._connection, request, about.first)
-            if at < first:
-                first = at
+        first = self._least(self.end, self._line, line.first, request)
+        first = self._least(first, self._fields, fields.first, request)
+        return self._least(first, self._connection, about.first, request)
+
+    def _least(
+        self, first: int, tests: list[tuple[int, Test]], kept: dict[int, int], request: Request
+    ) -> int:
+        """`first`, or one of `tests` that holds and stands before it."""
+        if not tests:
+            return first
+        at = kept.get(self.number)
+        if at is None:
+            at = self._ask(tests, request, kept)
+        if at < first:
+            first = at
         return first
 
     def _first(self, request: Request) -> int:
