@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes
 
@@ -25,6 +25,13 @@ _PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _BASE64_URL: Final = re.compile(rb"[A-Za-z0-9_-]*")
 _JSON: Final = {34: '\\"', 92: "\\\\", 47: "\\/", 8: "\\b", 12: "\\f", 10: "\\n", 13: "\\r", 9: "\\t"}
+_SEQUENCE: Final = re.compile(
+    rb"[\x00-\x7f]|[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}"
+    rb"|[\xf8-\xfb][\x80-\xbf]{4}|[\xfc\xfd][\x80-\xbf]{5}|[\x80-\xff]"
+)
+"""What UTF-8 once allowed, or one byte that is nothing."""
+_LEAST: Final = (0, 0, 0x80, 0x800, 0x10000, 0x200000, 0x4000000)
+"""By length: below it a sequence is longer than it must be."""
 _WEIGHT: Final = re.compile(rb"[ \t]*q=0(?![0-9])\.?([0-9]{0,3})")
 _PORT: Final = re.compile(rb":([0-9]*)\Z")
 
@@ -79,8 +86,11 @@ def _language(call: Call, _files: Files) -> Convert:
     def convert(value: bytes, _facts: object) -> bytes | None:
         chosen, weight = default, 0
         for element in value.split(b","):
-            name, _, parameter = element.partition(b";")
-            name = name.strip(b" \t")
+            text, _, parameter = element.partition(b";")
+            words = text.split()
+            if len(words) != 1:
+                continue  # a language is one word: this names none, as in HAProxy
+            (name,) = words
             if name not in known:
                 name = name.partition(b"-")[0]
             if name in known and (asked := _thousandths(parameter)) > weight:
@@ -147,19 +157,39 @@ def _json(call: Call, _files: Files) -> Convert:
     code = call.given(0) or "ascii"
     if code not in ("ascii", "utf8", "utf8s", "utf8p", "utf8ps"):
         raise call.mistake("the input is ascii, utf8, utf8s, utf8p or utf8ps")
-    errors = "ignore" if code.endswith("s") else "strict"
+    if code == "ascii":
+        return lambda value, _facts: _escaped(value)
+    fixes, removes = "p" in code, code.endswith("s")
 
     def convert(value: bytes, _facts: object) -> bytes | None:
-        try:
-            text = value.decode("latin-1" if code == "ascii" else "utf-8", errors)
-        except UnicodeDecodeError:
-            return None
-        out = [
-            _JSON.get(ord(c)) or (c if 31 < ord(c) < 127 else f"\\u{min(ord(c), 0xFFFF):04x}") for c in text
-        ]
-        return "".join(out).encode()
+        if value.isascii():
+            return _escaped(value)
+        points = _code_points(value, overlong=fixes)
+        return None if -1 in points and not removes else _escaped(points)
 
     return convert
+
+
+def _escaped(points: Iterable[int]) -> bytes:
+    """Characters as they are in a JSON string; -1 is none."""
+    out = [_JSON.get(c) or (chr(c) if 31 < c < 127 else f"\\u{c:04x}") for c in points if c >= 0]
+    return "".join(out).encode()
+
+
+def _code_points(value: bytes, *, overlong: bool) -> list[int]:
+    """-1 for what is no character: as in HAProxy also one above 0xffff, which four hex digits cannot say."""
+    points = []
+    for sequence in _SEQUENCE.findall(value):
+        length = len(sequence)
+        point: int = sequence[0] if sequence[0] < 0x80 else -1
+        if length > 1:
+            point = sequence[0] & 0x7F >> length
+            for byte in sequence[1:]:
+                point = point << 6 | byte & 0x3F
+            if point > 0xFFFD or 0xD800 <= point <= 0xDFFF or (point < _LEAST[length] and not overlong):
+                point = -1
+        points.append(point)
+    return points
 
 
 def _regsub(call: Call, _files: Files) -> Convert:

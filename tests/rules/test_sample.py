@@ -186,6 +186,43 @@ def test_patterns_and_maps_come_from_files(tmp_path):
     assert compile_acl([f"path_beg -f {tmp_path / 'paths'} -M /shop /x"])(Given())
 
 
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        ("fr-CA", b"fr"),
+        (" fr\r\n", b"fr"),
+        ("fr-CA x", b"xx"),
+        ("fr-CA\r\nx-part: 1", b"xx"),
+        ("fr x;q=0.9,en;q=0.5", b"en"),
+        (";q=0.9,en;q=0.5", b"en"),
+    ],
+)
+def test_a_language_is_one_word(said, chosen):
+    assert value("var(txn.v),language(fr;en;,xx)", variables={"txn.v": said.encode()}) == chosen
+
+
+@pytest.mark.parametrize(
+    ("said", "strict", "removed", "fixed", "both"),
+    [
+        (b'"a/\n', rb"\"a\/\n", rb"\"a\/\n", rb"\"a\/\n", rb"\"a\/\n"),
+        ("€".encode(), rb"\u20ac", rb"\u20ac", rb"\u20ac", rb"\u20ac"),
+        ("a😀b".encode(), None, b"ab", None, b"ab"),
+        ("a\uffffb".encode(), None, b"ab", None, b"ab"),
+        (b"a\xed\xa0\x80b", None, b"ab", None, b"ab"),
+        (b"a\xc3b\x80", None, b"ab", None, b"ab"),
+        (b"a\xc0\xafb", None, b"ab", rb"a\/b", rb"a\/b"),
+        (b"\xfc\x80\x80\x80\x80\x81\xff", None, b"", None, rb"\u0001"),
+    ],
+)
+def test_what_is_no_character_of_a_json_string(said, strict, removed, fixed, both):
+    """As the manual has it for utf8, utf8s, utf8p and utf8ps."""
+    found = [
+        value(f"var(txn.v),json({code})", variables={"txn.v": said})
+        for code in ("utf8", "utf8s", "utf8p", "utf8ps")
+    ]
+    assert found == [strict, removed, fixed, both]
+
+
 @given(st.text(max_size=40) | st.lists(st.sampled_from([*FETCHES, *CONVERTERS]), max_size=4).map(",".join))
 def test_no_text_raises_anything_else_and_a_compiled_sample_cannot_fail(text):
     try:

@@ -16,13 +16,15 @@ from rules import requests as make
 from rules.transaction import Place, Transaction
 
 from hapair.rules.lexer import RuleError
-from hapair.rules.sample import CONVERTERS, compile_sample
+from hapair.rules.sample import CONVERTERS, Sample, compile_sample
 from hapair.rules.values import as_text
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 EXPRESSIONS = 350
 REQUESTS = 40
+STEP = r",(?![^(]*\))"
+"""The comma before a converter."""
 EACH_ANSWER = 70
 """Expressions in one answer: a line of haproxy.cfg is short."""
 
@@ -49,13 +51,15 @@ FETCHES = (
     "req.hdr_names req.cook(c) req.cook(d) req.cook_cnt(c) req.cook_val(c) urlp(a) urlp(b) url_param(a) "
     "urlp_val(b) str(some_Text) str(a-b_c--d) str(12ab) "
     "str(10.1.2.3) str(Z29vZA==) str(f0ff) str(::1) str(%41+b%20c) int(0) int(1) "
-    "int(9223372036854775807) int(1700000000) bin(00ff10) ipv4(192.0.2.77) ipv6(2001:db8::77) "
+    "int(9223372036854775807) int(1700000000) bin(00ff10) "
+    "bin(41c081f09f9880efbfbfc3a9) bin(e282ac41c0af) ipv4(192.0.2.77) ipv6(2001:db8::77) "
     "req.body_len var(txn.none) var(txn.none,fallback) req.hdrs req.hdrs_bin capture.req.ver fc_src "
     "fc_src_port fc_dst fc_dst_port fc_rcvd_proxy fc_http_major fe_client_timeout req.fhdr(accept-language)"
 ).split()
 STEPS = (
     "lower upper hex hex2i base64 b64dec ub64enc url_enc url_dec url_dec(1) length json "
-    "json(utf8s) word(1,/) word(2,_-) word(-1,-) word(-2,-_,2) word(1,_,0) field(1,/) field(2,-) "
+    "json(utf8) json(utf8s) json(utf8p) json(utf8ps) "
+    "word(1,/) word(2,_-) word(-1,-) word(-2,-_,2) word(1,_,0) field(1,/) field(2,-) "
     "field(-1,_) field(-3,-,2) field(2,_,0) field(9,a) bytes(0,2) bytes(1) bytes(2,9) ltrim(/a) rtrim(g3) "
     "regsub(a,X) regsub([a-z],<,g) regsub(S,-,gi) concat(<,txn.none,>) concat(x) sdbm sdbm(1) djb2 "
     "djb2(1) wt6 wt6(1) crc32 crc32(1) crc32c crc32c(1) xxh32 xxh32(7) xxh64 xxh64(7) sha1 sha2 sha2(512) "
@@ -77,20 +81,24 @@ def possible(text: str) -> bool:
         compile_sample(text)
     except RuleError:
         return False
-    fetch, *steps = re.split(r",(?![^(]*\))", text)
+    fetch, *steps = re.split(STEP, text)
     names = [converter.partition("(")[0] for converter in steps]
     if any(CONVERTERS[n].gives == "bool" for n in names[:-1]) or (
         names[1:] and compile_sample(fetch).kind == "bool"
     ):
         return False  # a truth in arithmetic stays one in HAProxy: it cannot be cast any more
-    if "b64dec" in names[:1] and compile_sample(fetch).several:
-        return False  # HAProxy decodes an empty text, but not an empty parameter
     for i, step in enumerate(steps):
         if "empty" in step and compile_sample(",".join([fetch, *steps[:i]])).kind not in ("str", "bin"):
             return False  # HAProxy reads the size of a text where there is none
     # HAProxy knows before an address is there that it may be an IPv6 one, which is no number.
     start = 0 if text.startswith("ipv6") else names.index("ipmask") + 1 if "ipmask" in names else len(names)
     return all(CONVERTERS[n].takes not in ("int", "bool") for n in names[start:])
+
+
+def decoded(text: str) -> list[Sample]:
+    """What its converters b64dec get.  Of an empty one HAProxy reads the byte before: after "c=" it fails."""
+    fetch, *steps = re.split(STEP, text)
+    return [compile_sample(",".join([fetch, *steps[:i]])) for i, step in enumerate(steps) if step == "b64dec"]
 
 
 def config(expressions: list[str], front: Path) -> str:
@@ -160,7 +168,8 @@ def request(chance: random.Random) -> make.Request:
     headers = made.headers + (((b"cookie", "; ".join(pairs).encode()),) if pairs else ())
     headers += ((b"x-n", chance.choice([b"12", b"7x", b"3, 44", b"abc"])),)
     languages = [
-        chance.choice(["fr", "fr-FR", "fr-CA", "en-US", "es", "EN", "*", "", " de "]) + chance.choice(WEIGHTS)
+        chance.choice(["fr", "fr-FR", "fr-CA", "en-US", "es", "EN", "*", "", " de ", "fr CA"])
+        + chance.choice(WEIGHTS)
         for _ in range(chance.randint(1, 4))
     ]
     headers += ((b"accept-language", ",".join(languages).strip().encode()),)
@@ -201,7 +210,7 @@ def test_every_sample_has_the_same_value(tmp_path: Path):
             theirs = ask(front, one)
             for i, known in enumerate(theirs, start):
                 ours = as_text(samples[i].read(facts))
-                if ours != known:
+                if ours != known and b"" not in [before.read(facts) for before in decoded(expressions[i])]:
                     different.setdefault(expressions[i], (ours, known, one))
     assert not different, (seed, {k: v[:2] for k, v in different.items()})
 
